@@ -1,0 +1,1 @@
+"""Nova: a workflow server that runs JSON graphs durably, inline first."""

@@ -1,0 +1,21 @@
+"""The parameters that routes share."""
+
+from typing import Annotated
+
+from fastapi import Depends, Path, Query, Request
+
+from src.bootstrap import Nova
+
+MAX_ID = 2**63 - 1
+"""What a BIGINT holds."""
+
+
+def _installed(request: Request) -> Nova:
+    nova: Nova = request.app.state.nova
+    return nova
+
+
+Installed = Annotated[Nova, Depends(_installed)]
+Id = Annotated[int, Path(ge=1, le=MAX_ID)]
+Limit = Annotated[int, Query(ge=1, le=500)]
+Skip = Annotated[int, Query(ge=0, le=MAX_ID)]

@@ -1,0 +1,110 @@
+"""Problem documents (RFC 9457): the one table from Nova's errors to HTTP statuses, and the handlers that apply it."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from src.core.errors import (
+    Busy,
+    DefinitionError,
+    DuplicateName,
+    Invalid,
+    LeaseLost,
+    NotFound,
+    NotReady,
+    NovaError,
+    Problem,
+    ValueRefused,
+    VersionMismatch,
+    escape_pointer,
+)
+
+STATUS: dict[type[NovaError], int] = {
+    DefinitionError: 422,
+    ValueRefused: 422,
+    NotFound: 404,
+    DuplicateName: 400,
+    VersionMismatch: 412,
+    Busy: 503,
+    NotReady: 503,
+    LeaseLost: 503,
+}
+RETRY_AFTER_SECONDS = 2
+MAX_SHOWN = 100
+"""Problems in one answer; a body of a megabyte could have a hundred thousand."""
+
+
+class RefusedRequest(HTTPException):
+    """What is wrong with a request as HTTP: a header that is missing, a body that is not JSON."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(status, detail)
+        self.code = code
+
+
+def problem(
+    request: Request, status: int, code: str, detail: str, problems: Sequence[Problem] = (), **more: Any
+) -> JSONResponse:
+    document: dict[str, Any] = {
+        "type": f"urn:nova:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+        **more,
+    }
+    if problems:
+        document["errors"] = [{"pointer": found.pointer, "detail": found.detail} for found in problems[:MAX_SHOWN]]
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    return JSONResponse(document, status, headers=headers, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(NovaError, _on_nova_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+async def _on_nova_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, NovaError)
+    if isinstance(error, Invalid):
+        count = len(error.problems)
+        detail = f"{error.summary}: {count} problem{'s' * (count != 1)}"
+        return problem(request, STATUS[type(error)], error.code, detail, error.problems)
+    return problem(request, STATUS[type(error)], error.code, str(error))
+
+
+async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    problems = [_problem_of(found) for found in error.errors()]
+    return problem(request, 422, "invalid_request", "The request is not what was expected", problems)
+
+
+def _problem_of(found: dict[str, Any]) -> Problem:
+    """A field of the body by its pointer; a parameter by where it stands and its name."""
+    where, *path = found["loc"]
+    pointer = "".join(f"/{escape_pointer(part)}" for part in path)
+    detail = found["msg"].removeprefix("Value error, ")
+    if where == "body":
+        if not path and isinstance(found.get("input"), bytes):
+            detail = "expected a JSON object; is Content-Type: application/json set?"
+        return Problem(pointer, detail)
+    return Problem("", f"{where} parameter {'.'.join(map(str, path))}: {detail}")
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = getattr(error, "code", HTTPStatus(error.status_code).name.lower())
+    answer = problem(request, error.status_code, code, str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _on_bug(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 -- the server logs it
+    return problem(request, 500, "internal", "Nova made a mistake here; its log has the details.")

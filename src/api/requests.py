@@ -1,0 +1,78 @@
+"""What every request passes: strict JSON, `X-Request-ID`, a look at where it came in; and how `Prefer` is read."""
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from src.api.errors import RefusedRequest
+from src.settings import is_loopback
+
+REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
+
+
+class StrictRequest(Request):
+    async def json(self) -> Any:
+        """The body as JSON, to the letter: Python's parser alone would let NaN through."""
+        try:
+            return json.loads(await self.body(), parse_constant=_refuse_constant)
+        except UnicodeDecodeError:
+            raise RefusedRequest(400, "malformed_json", "The body is not UTF-8.") from None
+        except json.JSONDecodeError as error:
+            where = f"line {error.lineno}, column {error.colno}"
+            raise RefusedRequest(400, "malformed_json", f"The body is not JSON: {error.msg} ({where}).") from None
+        except (ValueError, RecursionError) as error:  # an integer of too many digits; brackets a thousand deep
+            detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            raise RefusedRequest(400, "malformed_json", f"The body cannot be read: {detail}.") from None
+
+
+class StrictRoute(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def strictly(request: Request) -> Response:
+            return await handle(StrictRequest(request.scope, request.receive))
+
+        return strictly
+
+
+class RequestFrame:
+    """Echoes `X-Request-ID` (or makes one up), and calls `on_exposed` when a request came from another machine."""
+
+    def __init__(self, app: ASGIApp, on_exposed: Callable[[Scope], None]) -> None:
+        self._app = app
+        self._on_exposed = on_exposed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        server = scope.get("server")
+        if server and server[1] is not None and not is_loopback(server[0]):
+            self._on_exposed(scope)
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+def preferences(request: Request) -> dict[str, str]:
+    """The `Prefer` header (RFC 7240): token -> value, empty where it has none."""
+    parts = ",".join(request.headers.getlist("prefer")).split(",")
+    pairs = (part.split(";")[0].partition("=") for part in parts if part.strip())
+    return {token.strip().lower(): value.strip().strip('"').lower() for token, _, value in pairs}
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

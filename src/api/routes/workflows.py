@@ -1,0 +1,108 @@
+"""`/workflows`: saved definitions and their versions."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header
+from fastapi.responses import JSONResponse, Response
+
+from src.api.dependencies import Id, Installed, Limit, Skip
+from src.api.errors import RefusedRequest
+from src.api.requests import StrictRoute
+from src.api.schemas import PROBLEMS, Validation, Workflow, WorkflowList, WorkflowVersionList
+from src.api.views import problem_view, version_view, workflow_view
+from src.bootstrap import Nova
+from src.core.errors import Invalid
+
+router = APIRouter(prefix="/workflows", tags=["workflows"], route_class=StrictRoute)
+
+EXAMPLE = {
+    "name": "hello",
+    "graph_definition": {
+        "nodes": [
+            {"id": "start", "type": "start"},
+            {"id": "greet", "type": "transform", "set": {"greeting": "Hello, {{ context.name }}!"}},
+            {"id": "end", "type": "end"},
+        ],
+        "edges": [{"from": "start", "to": "greet"}, {"from": "greet", "to": "end"}],
+    },
+}
+Document = Annotated[
+    dict[str, Any],
+    Body(
+        description="A definition in any accepted form: with `graph_definition`, bare, or as React Flow saves it.",
+        openapi_examples={"hello": {"value": EXAMPLE}},
+    ),
+]
+IfMatch = Annotated[str | None, Header(description='The ETag that was read, such as `"3"`, or `*`.')]
+
+
+@router.post("", status_code=201, responses={201: {"model": Workflow}, **PROBLEMS})
+def create_workflow(document: Document, nova: Installed) -> Response:
+    draft, warnings = nova.read_draft(document)
+    workflow_id = nova.workflows.create(draft)
+    answer = _shown(nova, workflow_id, 201, [problem_view(found) for found in warnings])
+    answer.headers["Location"] = f"/workflows/{workflow_id}"
+    return answer
+
+
+@router.post("/validate", responses={200: {"model": Validation}, **PROBLEMS})
+def validate_workflow(document: Document, nova: Installed) -> Response:
+    """Everything that saving would find, and nothing is saved. A definition with problems is an answer here, not an error."""
+    try:
+        draft, warnings = nova.read_draft(document, name="unnamed")
+        nova.workflows.check(draft)
+    except Invalid as error:
+        return JSONResponse({"valid": False, "errors": list(map(problem_view, error.problems)), "warnings": []})
+    return JSONResponse({"valid": True, "errors": [], "warnings": list(map(problem_view, warnings))})
+
+
+@router.get("", responses={200: {"model": WorkflowList}, **PROBLEMS})
+def list_workflows(nova: Installed, limit: Limit = 100, skip: Skip = 0) -> Response:
+    rows, total = nova.workflows.page(limit=limit, skip=skip)
+    return JSONResponse({"workflows": [workflow_view(row, with_graph=False) for row in rows], "total": total})
+
+
+@router.get("/{workflow_id}", responses={200: {"model": Workflow}, **PROBLEMS})
+def get_workflow(workflow_id: Id, nova: Installed) -> Response:
+    return _shown(nova, workflow_id)
+
+
+@router.put("/{workflow_id}", responses={200: {"model": Workflow}, **PROBLEMS})
+def save_workflow(workflow_id: Id, document: Document, nova: Installed, if_match: IfMatch = None) -> Response:
+    """Save another version. Runs that have begun stay on theirs."""
+    expected_version = _expected_version(nova, workflow_id, if_match)
+    draft, warnings = nova.read_draft(document, name=nova.workflows.find(workflow_id).name)
+    nova.workflows.save(workflow_id, draft, expected_version=expected_version)
+    return _shown(nova, workflow_id, 200, [problem_view(found) for found in warnings])
+
+
+@router.delete("/{workflow_id}", status_code=204, responses=PROBLEMS)
+def delete_workflow(workflow_id: Id, nova: Installed, if_match: IfMatch = None) -> Response:
+    """Take a workflow out of use. Its executions stay, and its name is free again."""
+    nova.workflows.archive(workflow_id, expected_version=_expected_version(nova, workflow_id, if_match))
+    return Response(status_code=204)
+
+
+@router.get("/{workflow_id}/versions", responses={200: {"model": WorkflowVersionList}, **PROBLEMS})
+def list_versions(workflow_id: Id, nova: Installed) -> Response:
+    versions = [version_view(row) for row in nova.workflows.versions(workflow_id)]
+    return JSONResponse({"versions": versions, "total": len(versions)})
+
+
+def _shown(nova: Nova, workflow_id: int, status: int = 200, warnings: list[dict[str, str]] | None = None) -> Response:
+    row = nova.workflows.find(workflow_id)
+    view = workflow_view(row) | ({"warnings": warnings} if warnings else {})
+    return JSONResponse(view, status, headers={"ETag": f'"{row.version}"'})
+
+
+def _expected_version(nova: Nova, workflow_id: int, if_match: str | None) -> int | None:
+    """The version that `If-Match` names; None for `*`. What is no ETag of ours matches nothing (RFC 9110, 13.1.1)."""
+    nova.workflows.find(workflow_id)  # an unknown workflow is 404 before anything else is asked
+    if if_match is None:
+        detail = "If-Match is needed: read the workflow and send its ETag, so that nobody's change is lost."
+        raise RefusedRequest(428, "if_match_needed", detail)
+    tag = if_match.strip()
+    if tag == "*":
+        return None
+    version = tag.removeprefix("W/").strip('"')
+    return int(version) if version.isascii() and version.isdigit() and len(version) < 10 else 0

@@ -1,0 +1,173 @@
+"""The shapes of answers, for the OpenAPI document; `views.py` makes the answers themselves."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from src.core.outcome import ErrorClass
+from src.core.status import AttemptStatus, Status
+
+
+class ProblemAt(BaseModel):
+    pointer: str
+    """JSON Pointer into the request's body."""
+    detail: str
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[ProblemAt] = []
+
+
+class Workflow(BaseModel):
+    id: int
+    name: str
+    description: str | None
+    client_id: int | None
+    version: int
+    graph_definition: dict[str, Any] | None = None
+    initial_context: dict[str, Any] | None
+    created_at: datetime
+    updated_at: datetime
+    warnings: list[ProblemAt] = []
+
+
+class WorkflowList(BaseModel):
+    workflows: list[Workflow]
+    total: int
+
+
+class WorkflowVersion(BaseModel):
+    workflow_id: int
+    version: int
+    sha256: str
+    graph_definition: dict[str, Any]
+    created_at: datetime
+
+
+class WorkflowVersionList(BaseModel):
+    versions: list[WorkflowVersion]
+    total: int
+
+
+class Validation(BaseModel):
+    valid: bool
+    errors: list[ProblemAt]
+    warnings: list[ProblemAt]
+
+
+class ExecutionError(BaseModel):
+    type: str
+    error_class: ErrorClass = Field(alias="class")
+    node_id: str | None
+    message: str
+    traceback: str | None
+
+
+class NodeState(BaseModel):
+    id: str
+    status: AttemptStatus
+    attempt: int
+    execution_time: float
+
+
+class Summary(BaseModel):
+    id: int
+    task_id: str
+    workflow_id: int
+    workflow_version: int
+    client_id: int | None
+    status: Status
+    mode: str
+    error: ExecutionError | None
+    execution_time: float | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+class Execution(Summary):
+    result: dict[str, Any] | None
+    nodes: list[NodeState]
+
+
+class ExecutionList(BaseModel):
+    executions: list[Summary]
+    total: int
+
+
+class ChainEntry(BaseModel):
+    id: int
+    node_id: str
+    node_type: str
+    attempt: int
+    status: AttemptStatus
+    input_context: dict[str, Any]
+    output_result: dict[str, Any] | None
+    code_executed: str | None
+    decision_result: str | None
+    path_taken: str | None
+    error_type: str | None
+    error_class: ErrorClass | None
+    error_message: str | None
+    error_traceback: str | None
+    logs: str | None
+    execution_time: float
+    started_at: datetime
+    timestamp: datetime
+
+
+class Chain(BaseModel):
+    execution_id: int
+    entries: list[ChainEntry]
+    total: int
+
+
+class Task(BaseModel):
+    task_id: str
+    status: str
+    execution_id: int
+    result: dict[str, Any] | None
+    error: ExecutionError | None
+
+
+class Door(BaseModel):
+    name: str
+    version: str
+    links: dict[str, str]
+
+
+class Health(BaseModel):
+    status: str
+
+
+class Readiness(BaseModel):
+    status: str
+    database: str
+    sandbox: str
+
+
+_REASONS = {
+    400: "The body is not JSON, or the name is taken.",
+    404: "There is no such thing.",
+    412: "It was changed in between.",
+    413: "The body is too large.",
+    422: "The request is not what was expected; `errors` lists every problem.",
+    428: "If-Match is needed.",
+    500: "The run failed and `Prefer: handling=strict` was sent, or Nova made a mistake.",
+    503: "No room now, or the installation is not ready: `Retry-After` says when to come back.",
+}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": reason,
+        "content": {"application/problem+json": {"schema": ProblemDocument.model_json_schema()}},
+    }
+    for status, reason in _REASONS.items()
+}

@@ -1,0 +1,81 @@
+"""How rows look from outside."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from src.core.errors import Problem
+from src.core.status import CELERY_WORDS, Status
+from src.runtime.executions import Entry, Found
+
+View = dict[str, Any]
+MAX_TIMED_NODES = 50
+"""Proxies bound the size of headers: Railway 32 KB in all."""
+
+
+def workflow_view(row: Row[Any], *, with_graph: bool = True) -> View:
+    names = ("id", "name", "description", "client_id", "version", "initial_context")
+    view = {name: getattr(row, name) for name in names}
+    if with_graph:
+        view["graph_definition"] = row.graph_definition
+    return view | _moments(row, "created_at", "updated_at")
+
+
+def problem_view(problem: Problem) -> View:
+    return {"pointer": problem.pointer, "detail": problem.detail}
+
+
+def version_view(row: Row[Any]) -> View:
+    names = ("workflow_id", "version", "sha256", "graph_definition")
+    return {name: getattr(row, name) for name in names} | _moments(row, "created_at")
+
+
+def summary_view(row: Row[Any]) -> View:
+    names = (
+        "id", "task_id", "workflow_id", "workflow_version", "client_id", "status", "mode", "error", "execution_time"
+    )  # fmt: skip
+    return {name: getattr(row, name) for name in names} | _moments(row, "created_at", "started_at", "completed_at")
+
+
+def execution_view(found: Found) -> View:
+    nodes = [
+        {"id": row.node_id, "status": row.status, "attempt": row.attempt, "execution_time": row.execution_time}
+        for row in found.nodes
+    ]
+    return summary_view(found.row) | {"result": found.result, "nodes": nodes}
+
+
+def task_view(found: Found) -> View:
+    status = CELERY_WORDS[Status(found.row.status)]
+    return {
+        "task_id": found.row.task_id,
+        "status": status,
+        "execution_id": found.row.id,
+        "result": found.result,
+        "error": found.row.error,
+    }
+
+
+def entry_view(entry: Entry) -> View:
+    hidden = ("execution_id", "output_result", "lease_token", "started_at", "timestamp")
+    view = {name: value for name, value in entry.row._mapping.items() if name not in hidden}
+    view |= {"input_context": entry.input_context, "output_result": entry.output}
+    return view | _moments(entry.row, "started_at", "timestamp")
+
+
+def server_timing(nodes: Iterable[Row[Any]]) -> str:
+    """`Server-Timing` (W3C): a metric for each node, in milliseconds."""
+    names = ((re.sub(r"[^\w.-]", "_", row.node_id, flags=re.ASCII)[:60], row.execution_time) for row in nodes)
+    return ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in list(names)[:MAX_TIMED_NODES])
+
+
+def _moments(row: Row[Any], *names: str) -> View:
+    return {name: _iso(getattr(row, name)) for name in names}
+
+
+def _iso(moment: datetime | None) -> str | None:
+    """RFC 3339, in UTC."""
+    return moment and moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

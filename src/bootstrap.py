@@ -1,0 +1,168 @@
+"""The only file that plugs the parts together."""
+
+import importlib
+import inspect
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from src.core.engine import GraphEngine, NodeChange
+from src.core.errors import DefinitionError, NotReady, Problem
+from src.core.failpoint import arm
+from src.core.values import plain_object
+from src.database import Database, check_schema, prepare
+from src.formats import read_definition
+from src.nodes import InstalledKinds
+from src.nodes.config import Registered
+from src.runtime.clients import Clients
+from src.runtime.dispatcher import Dispatcher
+from src.runtime.executions import Executions
+from src.runtime.leases import Leases, recover
+from src.runtime.ledger import Ledger
+from src.runtime.presence import Presence
+from src.runtime.store import SqlStore
+from src.runtime.workflows import Draft, Workflows
+from src.sandbox.executor import CodeExecutor, Level, RefusingExecutor
+from src.sandbox.subprocess_executor import SubprocessExecutor
+from src.settings import Settings
+
+VERSION = "0.1.0"
+MAX_NAME = 200
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Nova:
+    """The wired parts of one process. Nothing is connected, created or started before `start`."""
+
+    settings: Settings
+    database: Database
+    kinds: InstalledKinds
+    workflows: Workflows
+    executions: Executions
+    dispatcher: Dispatcher
+    _leases: Leases
+    _ledger: Ledger
+    _node_threads: ThreadPoolExecutor
+    _presence: Presence
+
+    def start(self) -> None:
+        """Make ready to run: the schema fits, and what a dead process of this machine held is free again.
+
+        Raises:
+            NotReady: with what to do.
+        """
+        prepare(self.database)
+        self._presence.enter(lambda: recover(self.database, alive=self._leases.owner))
+        logger.info("code of workflow authors runs at sandbox level %s", self.kinds.sandbox.level)
+        if self.kinds.sandbox.level is Level.WEAK:
+            logger.warning("Sandbox level weak: the code of workflow authors can read what this user can read.")
+
+    def check(self) -> None:
+        """Raises NotReady where the database does not answer or has another schema."""
+        check_schema(self.database)
+
+    def read_draft(self, document: object, *, name: str | None = None) -> tuple[Draft, Sequence[Problem]]:
+        """A draft from a document in any accepted form, and what was read in another sense than it was written.
+
+        Args:
+            name: for a document that names itself nothing.
+
+        Raises:
+            DefinitionError, ValueRefused: with pointers into the document.
+        """
+        plain = plain_object(document, max_bytes=self.settings.max_body_bytes)
+        definition = read_definition(plain)
+        name = definition.name or name
+        if not name or len(name) > MAX_NAME or not name.strip():
+            raise DefinitionError([Problem("/name", f"expected a name of 1 to {MAX_NAME} characters")])
+        draft = Draft(
+            name, definition.graph, definition.description, definition.initial_context, pointer=definition.pointer
+        )
+        return draft, definition.warnings
+
+    def recover(self) -> list[int]:
+        """Free the executions whose runner has let its lease run out; answers all that wait to be run."""
+        recover(self.database)
+        return self.executions.queued()
+
+    def expose(self) -> None:
+        """Others than this machine have reached the server: from now on no code runs that has no walls around it."""
+        if self.kinds.sandbox.level is Level.WEAK:
+            logger.warning("The server is open to other machines: action and decision code is refused from now on.")
+            self.kinds.sandbox = _refusing()
+
+    def close(self) -> None:
+        self.dispatcher.close()
+        self._node_threads.shutdown()
+        self._leases.close()
+        self._ledger.close()
+        self.kinds.sandbox.close()
+        self._presence.leave()
+        self.database.close()
+
+
+def build(settings: Settings, *, watch: Callable[[NodeChange], None] = lambda change: None) -> Nova:
+    """Plug the parts together. Opens nothing."""
+    if settings.failpoint:
+        arm(settings.failpoint)
+    database = Database(settings.database_url, pool_size=settings.database_pool_size)
+    kinds = InstalledKinds(
+        _refusing() if settings.is_exposed else SubprocessExecutor(), load_functions(settings.nova_functions)
+    )
+    workflows = Workflows(database, kinds)
+    leases = Leases(database, owner=_owner(), seconds=settings.lease_seconds)
+    ledger = Ledger(database, lease_seconds=settings.lease_seconds, patience_seconds=settings.database_patience_seconds)
+    store = SqlStore(database, ledger, leases, workflows.graph)
+    node_threads = ThreadPoolExecutor(2 * settings.inline_threads, thread_name_prefix="node")
+    engine = GraphEngine(
+        store,
+        kinds,
+        threads=node_threads,
+        node_concurrency=settings.node_concurrency,
+        max_output_bytes=settings.max_output_bytes,
+        watch=watch,
+    )
+    executions = Executions(
+        database, store, engine, workflows, Clients(database), max_context_bytes=settings.max_context_bytes
+    )
+    dispatcher = Dispatcher(threads=settings.inline_threads, backlog=settings.inline_backlog)
+    presence = Presence(database)
+    return Nova(settings, database, kinds, workflows, executions, dispatcher, leases, ledger, node_threads, presence)
+
+
+def load_functions(modules: list[str]) -> dict[str, Registered]:
+    """The public functions that the modules define, by name.
+
+    Raises:
+        NotReady: a module cannot be imported, or two of them define the same name.
+    """
+    functions: dict[str, Registered] = {}
+    for name in modules:
+        try:
+            module = importlib.import_module(name)
+        except ImportError as error:
+            raise NotReady(f"NOVA_FUNCTIONS names {name!r}, which cannot be imported: {error}") from None
+        for function_name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ != module.__name__ or function_name.startswith("_"):
+                continue
+            if function_name in functions:
+                raise NotReady(f"NOVA_FUNCTIONS: {function_name!r} of {name} is defined in an earlier module too")
+            functions[function_name] = function
+    return functions
+
+
+def _refusing() -> CodeExecutor:
+    return RefusingExecutor(
+        "the code of workflow authors has no walls around it in this release, so it runs only on a server that listens "
+        "on 127.0.0.1 alone"
+    )
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"

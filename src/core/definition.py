@@ -1,0 +1,196 @@
+"""From a definition in native form to a `Graph`, or to the list of everything that is wrong with it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError
+
+from src.core.errors import DefinitionError, Problem
+from src.core.graph import Edge, Graph
+from src.core.node import Kinds, Node
+from src.core.outcome import Json
+
+MAX_NODES = 10_000
+EDGE_FIELDS = frozenset({"from", "to", "condition"})
+
+
+def build_graph(definition: Mapping[str, Json], kinds: Kinds) -> Graph:
+    """Build the graph of a definition `{"nodes": [...], "edges": [...]}`.
+
+    Raises:
+        DefinitionError: every problem there is, each with a JSON Pointer into the definition.
+    """
+    reading = _Reading(definition, kinds)
+    problems = [*reading.problems, *_problems_of_shape(reading)]
+    if problems:
+        raise DefinitionError(sorted(problems, key=_by_place))
+    return reading.graph
+
+
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """Holds the place of a node that could not be read, so that the rest of the graph can still be looked at."""
+
+    id: str
+    type: str
+    effect_free: bool = False
+    chooses: bool = True
+
+
+class _Reading:
+    """The nodes and edges that could be read, the place of each, and the problems met on the way."""
+
+    def __init__(self, definition: Mapping[str, Json], kinds: Kinds) -> None:
+        self.problems: list[Problem] = []
+        self.nodes: dict[str, Node] = {}
+        self.places: dict[str, int] = {}
+        self.edges: list[Edge] = []
+        self.edge_places: list[int] = []
+        self._read_nodes(definition.get("nodes"), kinds)
+        self._read_edges(definition.get("edges", []))
+
+    @property
+    def knows_all_edges(self) -> bool:
+        return not any(problem.pointer.startswith("/edges") for problem in self.problems)
+
+    @property
+    def graph(self) -> Graph:
+        return Graph(self.nodes.values(), self.edges)
+
+    def _read_nodes(self, nodes: Json, kinds: Kinds) -> None:
+        if not isinstance(nodes, list) or not nodes:
+            self._problem("/nodes", "expected a list of at least one node")
+            return
+        if len(nodes) > MAX_NODES:
+            self._problem("/nodes", f"{len(nodes):,} nodes: at most {MAX_NODES:,} are possible")
+            return
+        for place, fields in enumerate(nodes):
+            if self._claim_id(fields, place):
+                self._read_node(fields, place, kinds)
+
+    def _claim_id(self, fields: Json, place: int) -> bool:
+        if not isinstance(fields, dict):
+            self._problem(f"/nodes/{place}", "expected an object")
+            return False
+        node_id = fields.get("id")
+        if not isinstance(node_id, str) or not node_id.strip() or len(node_id) > 200:
+            self._problem(f"/nodes/{place}/id", "expected a name of 1 to 200 characters")
+            return False
+        if node_id in self.places:
+            self._problem(f"/nodes/{place}/id", f"the id {node_id!r} is taken by node {self.places[node_id]}")
+            return False
+        self.places[node_id] = place
+        return True
+
+    def _read_node(self, fields: Mapping[str, Json], place: int, kinds: Kinds) -> None:
+        try:
+            self.nodes[fields["id"]] = kinds.read(fields)
+        except DefinitionError as error:
+            self.nodes[fields["id"]] = _Unread(fields["id"], str(fields.get("type")))
+            self.problems += [Problem(f"/nodes/{place}{found.pointer}", found.detail) for found in error.problems]
+
+    def _read_edges(self, edges: Json) -> None:
+        if not isinstance(edges, list):
+            self._problem("/edges", "expected a list of edges")
+            return
+        for place, fields in enumerate(edges):
+            before = len(self.problems)
+            self._check_edge(fields, f"/edges/{place}")
+            if len(self.problems) == before:
+                self.edge_places.append(place)
+                self.edges.append(Edge(fields["from"], fields["to"], fields.get("condition")))
+
+    def _check_edge(self, fields: Json, pointer: str) -> None:
+        if not isinstance(fields, dict):
+            self._problem(pointer, 'expected an object with "from" and "to"')
+            return
+        for end in ("from", "to"):
+            node_id = fields.get(end)
+            if not isinstance(node_id, str):
+                self._problem(f"{pointer}/{end}", "expected the id of a node")
+            elif node_id not in self.places:
+                self._problem(f"{pointer}/{end}", f"there is no node {node_id!r}")
+        if not isinstance(fields.get("condition"), str | None):
+            self._problem(f"{pointer}/condition", "expected the name of a branch")
+        for unknown in sorted(fields.keys() - EDGE_FIELDS):
+            self._problem(f"{pointer}/{unknown}", 'unknown field: an edge has "from", "to" and "condition"')
+
+    def _problem(self, pointer: str, detail: str) -> None:
+        self.problems.append(Problem(pointer, detail))
+
+
+def _problems_of_shape(reading: _Reading) -> Iterator[Problem]:
+    """What is wrong with the graph as a whole, as far as it could be read."""
+    if not reading.nodes:
+        return
+    graph = reading.graph
+    yield from _problems_of_ends(reading, graph)
+    yield from _problems_of_choices(reading, graph)
+    cycle = _cycle(graph)
+    if cycle:
+        yield Problem("/edges", f"a cycle: {' -> '.join(cycle)}. A run could never end")
+    elif reading.knows_all_edges:
+        yield from _problems_of_reach(reading, graph)
+
+
+def _problems_of_ends(reading: _Reading, graph: Graph) -> Iterator[Problem]:
+    starts = [node_id for node_id, node in graph.nodes.items() if node.type == "start"]
+    ends = [node_id for node_id, node in graph.nodes.items() if node.type == "end"]
+    if not starts:
+        yield Problem("/nodes", "there is no start node: one is needed")
+    for node_id in starts[1:]:
+        yield Problem(f"/nodes/{reading.places[node_id]}", f"a second start: {starts[0]!r} is one already")
+    if not ends:
+        yield Problem("/nodes", "there is no end node: at least one is needed")
+    for edge, place in zip(graph.edges, reading.edge_places, strict=True):
+        if edge.target in starts:
+            yield Problem(f"/edges/{place}/to", "an edge into the start")
+        if edge.source in ends:
+            yield Problem(f"/edges/{place}/from", "an edge out of an end")
+
+
+def _problems_of_choices(reading: _Reading, graph: Graph) -> Iterator[Problem]:
+    for node_id, node in graph.nodes.items():
+        if node.chooses and reading.knows_all_edges and not isinstance(node, _Unread):
+            detail = _missing_way_out(graph.branches[node_id], len(graph.outgoing[node_id]))
+            if detail:
+                yield Problem(f"/nodes/{reading.places[node_id]}", f"{node_id!r} {detail}")
+    for edge, place in zip(graph.edges, reading.edge_places, strict=True):
+        if edge.condition is not None and not graph.nodes[edge.source].chooses:
+            detail = f"{edge.source!r} is of kind {graph.nodes[edge.source].type!r}, which chooses no branch"
+            yield Problem(f"/edges/{place}/condition", detail)
+
+
+def _missing_way_out(branches: frozenset[str], edges: int) -> str | None:
+    if not edges:
+        return "has no way out: a decision needs an edge for each of its branches"
+    if edges == 1 and branches and branches <= {"true", "false"}:
+        missing = "false" if "true" in branches else "true"
+        return (
+            f'has no way out when it is {missing}: add an edge with "condition": "{missing}", or one without condition'
+        )
+    return None
+
+
+def _cycle(graph: Graph) -> Sequence[str]:
+    try:
+        _ = graph.order
+    except CycleError as error:
+        return [str(node_id) for node_id in reversed(error.args[1])]
+    return ()
+
+
+def _problems_of_reach(reading: _Reading, graph: Graph) -> Iterator[Problem]:
+    reached = {node_id for node_id, node in graph.nodes.items() if node.type == "start"}
+    if not reached:
+        return
+    for node_id in graph.order:
+        if any(edge.source in reached for edge in graph.incoming[node_id]):
+            reached.add(node_id)
+        elif node_id not in reached:
+            yield Problem(f"/nodes/{reading.places[node_id]}", f"{node_id!r} cannot be reached from the start")
+
+
+def _by_place(problem: Problem) -> list[tuple[int, str]]:
+    """Sorts /nodes/2 before /nodes/10, and nodes before edges."""
+    parts = problem.pointer.split("/")[1:]
+    return [(int(part), "") if part.isdigit() else (-1 if part == "nodes" else 0, part) for part in parts]

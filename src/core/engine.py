@@ -1,0 +1,193 @@
+"""The engine: the one place where nodes are run. A route, a worker and the command line all end up in `run`."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
+from traceback import TracebackException
+
+from src.core.errors import LeaseLost, ValueRefused
+from src.core.node import Kinds, Node, Visit
+from src.core.outcome import Attempt, Failed, NodeError, Outcome, Succeeded
+from src.core.plan import Plan
+from src.core.store import Claim, Store
+from src.core.values import plain_object
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChange:
+    """Tells a watcher that a node starts (no attempt yet) or has ended."""
+
+    execution_id: int
+    node_id: str
+    attempt: Attempt | None = None
+
+
+class Run:
+    """One execution in the hands of this process: its claim, its plan, and what is under way."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.plan = Plan(claim.graph, claim.initial_context, claim.history)
+        self.ready: deque[Node] = deque(self.plan.ready())
+        self.under_way = 0
+        self.ended: SimpleQueue[Attempt] = SimpleQueue()
+        self.unsaved: list[Attempt] = []
+        self._attempts = dict(claim.attempts)
+
+    @property
+    def is_over(self) -> bool:
+        return not self.ready and not self.under_way
+
+    def next_attempt(self, node: Node) -> int:
+        self._attempts[node.id] = self._attempts.get(node.id, 0) + 1
+        return self._attempts[node.id]
+
+    def record(self, attempt: Attempt) -> None:
+        self.unsaved.append(attempt)
+        became_ready = self.plan.record(attempt.node_id, attempt.outcome)
+        if isinstance(attempt.outcome, Failed):
+            self.ready.clear()
+        self.ready.extend(became_ready)
+
+    def take_unsaved(self) -> list[Attempt]:
+        unsaved, self.unsaved = self.unsaved, []
+        return unsaved
+
+
+class GraphEngine:
+    def __init__(
+        self,
+        store: Store,
+        kinds: Kinds,
+        *,
+        threads: ThreadPoolExecutor,
+        node_concurrency: int,
+        max_output_bytes: int,
+        watch: Callable[[NodeChange], None] = lambda change: None,
+    ) -> None:
+        self._store = store
+        self._kinds = kinds
+        self._threads = threads
+        self._node_concurrency = node_concurrency
+        self._max_output_bytes = max_output_bytes
+        self._watch = watch
+
+    def run(self, execution_id: int) -> None:
+        """Drive one execution until it finishes or another runner has it. Safe to call twice, and from anywhere."""
+        run = self.begin(execution_id)
+        if run is None:
+            return
+        try:
+            while self.advance(run):
+                pass
+        except LeaseLost:
+            run.claim.lost.set()
+        finally:
+            self._store.forget(run.claim)
+
+    def begin(self, execution_id: int) -> Run | None:
+        """Claim an execution and replay its checkpoints; None where there is nothing to drive."""
+        claim = self._store.claim(execution_id)
+        if claim is None:
+            return None
+        run = Run(claim)
+        self._run_effect_free(run)
+        return run
+
+    def advance(self, run: Run) -> bool:
+        """One turn: start what is ready, wait until something ends, commit it. False when nothing is left to do.
+
+        Raises:
+            LeaseLost: another runner has the execution; this turn wrote nothing.
+        """
+        if not run.is_over:
+            self._start(run)
+            self._collect(run)
+            self._run_effect_free(run)
+        if run.is_over:
+            self._store.settle(run.claim, run.plan.verdict, run.take_unsaved())
+            return False
+        self._store.checkpoint(run.claim, run.take_unsaved())
+        return True
+
+    def _start(self, run: Run) -> None:
+        """Start ready nodes: a lone one in this thread, several side by side."""
+        if self._node_concurrency == 1 or (len(run.ready) == 1 and not run.under_way):
+            self._begin_attempt(run, side_by_side=False)
+            return
+        while run.ready and run.under_way < self._node_concurrency:
+            self._begin_attempt(run, side_by_side=True)
+
+    def _begin_attempt(self, run: Run, *, side_by_side: bool) -> None:
+        node = run.ready.popleft()
+        visit = self._visit(run, node)
+        run.under_way += 1
+        if side_by_side:
+            self._threads.submit(lambda: run.ended.put(self._attempt(node, visit)))
+        else:
+            run.ended.put(self._attempt(node, visit))
+
+    def _collect(self, run: Run) -> None:
+        """Record the attempts that have ended: at least one, and all that came in meanwhile, for one commit."""
+        attempt: Attempt | None = run.ended.get()
+        while attempt:
+            run.under_way -= 1
+            run.record(attempt)
+            try:
+                attempt = run.ended.get_nowait()
+            except Empty:
+                attempt = None
+
+    def _run_effect_free(self, run: Run) -> None:
+        """Run the ready nodes that need no commit of their own; they ride in the checkpoint that comes next."""
+        held: list[Node] = []
+        while run.ready:
+            node = run.ready.popleft()
+            if node.effect_free:
+                run.record(self._attempt(node, self._visit(run, node)))
+            else:
+                held.append(node)
+            if run.plan.failed:
+                held.clear()
+        run.ready.extend(held)
+
+    def _visit(self, run: Run, node: Node) -> Visit:
+        graph, claim = run.plan.graph, run.claim
+        branches = graph.branches[node.id]
+        return Visit(
+            execution_id=claim.execution_id,
+            node_id=node.id,
+            attempt=run.next_attempt(node),
+            idempotency_key=f"{claim.task_id}/{node.id}",
+            context=run.plan.context_of(node.id),
+            branches=branches,
+            has_default=any(edge.condition is None for edge in graph.outgoing[node.id]),
+            cancelled=claim.lost,
+        )
+
+    def _attempt(self, node: Node, visit: Visit) -> Attempt:
+        self._watch(NodeChange(visit.execution_id, node.id))
+        started_at, start = datetime.now(UTC), time.perf_counter()
+        outcome = self._outcome(node, visit)
+        execution_time = time.perf_counter() - start
+        ended_at = datetime.now(UTC)
+        attempt = Attempt(node.id, node.type, visit.attempt, outcome, started_at, ended_at, execution_time)
+        self._watch(NodeChange(visit.execution_id, node.id, attempt))
+        return attempt
+
+    def _outcome(self, node: Node, visit: Visit) -> Outcome:
+        try:
+            outcome = self._kinds.run(node, visit)
+            if isinstance(outcome, Succeeded) and outcome.output:
+                output = plain_object(outcome.output, max_bytes=self._max_output_bytes)
+                return Succeeded(output, outcome.branch, outcome.logs)
+            return outcome
+        except ValueRefused as refused:
+            return Failed(NodeError("ValueRefused", f"the output cannot be kept: {refused}"))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 -- a node's bug ends as a failed attempt, not a lost run
+            told = TracebackException.from_exception(error)  # survives an exception whose own str() raises
+            return Failed(NodeError(type(error).__name__, str(told), traceback="".join(told.format())))

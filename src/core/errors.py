@@ -1,0 +1,90 @@
+"""Nova's own errors. What they are over HTTP stands in `api/errors.py`; what a *node* can end in, in `outcome.py`.
+
+NovaError
+├── Invalid               the input is wrong; lists every problem
+│   ├── DefinitionError   ... in a workflow's definition
+│   └── ValueRefused      ... in a context: not JSON, too deep, too large
+├── NotFound
+├── DuplicateName
+├── VersionMismatch       somebody saved in between
+├── Busy                  no room for another run now
+├── NotReady              the installation must be mended first
+└── LeaseLost             another runner has the execution; nothing was written
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    pointer: str
+    """Where, as a JSON Pointer (RFC 6901) into the document that was sent."""
+    detail: str
+
+
+def escape_pointer(part: str | int) -> str:
+    """One reference token of a JSON Pointer (RFC 6901, section 3)."""
+    return str(part).replace("~", "~0").replace("/", "~1")
+
+
+class NovaError(Exception):
+    code: ClassVar[str] = "error"
+
+
+class Invalid(NovaError):
+    code = "invalid"
+    summary: ClassVar[str] = "The input is not valid"
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"{problem.pointer or '/'}: {problem.detail}" for problem in self.problems))
+
+
+class DefinitionError(Invalid):
+    code = "invalid_definition"
+    summary = "The definition is not valid"
+
+
+class ValueRefused(Invalid):
+    code = "value_refused"
+    summary = "The value cannot be kept"
+
+
+class NotFound(NovaError):
+    code = "not_found"
+
+    def __init__(self, what: str, which: object) -> None:
+        super().__init__(f"There is no {what} {which!r}.")
+
+
+class DuplicateName(NovaError):
+    code = "duplicate_name"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"A workflow named {name!r} exists already: choose another name, or save a version of that one."
+        )
+
+
+class VersionMismatch(NovaError):
+    code = "version_mismatch"
+
+    def __init__(self, current: int) -> None:
+        super().__init__(f"The workflow was changed in between: it is at version {current} now. Read it again first.")
+
+
+class Busy(NovaError):
+    code = "busy"
+
+
+class NotReady(NovaError):
+    code = "not_ready"
+
+
+class LeaseLost(NovaError):
+    code = "lease_lost"
+
+    def __init__(self, execution_id: int) -> None:
+        super().__init__(f"Execution {execution_id} belongs to another runner now; nothing was written.")

@@ -1,0 +1,56 @@
+"""What the engine knows of a node and of its kind. The kinds themselves are in `nodes/`."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from src.core.outcome import Context, Json, Outcome
+
+
+class Node(Protocol):
+    """A step of a graph."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def effect_free(self) -> bool:
+        """Running it twice cannot be noticed, so it needs no commit of its own."""
+
+    @property
+    def chooses(self) -> bool:
+        """It names a branch: edges out of it may carry conditions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a node is told when it runs."""
+
+    execution_id: int
+    node_id: str
+    attempt: int
+    idempotency_key: str
+    """The same at every attempt at this node in this execution; for the systems that the node calls."""
+    context: Context
+    """To be read only. A kind that gives it to somebody's code gives a copy."""
+    branches: frozenset[str]
+    """The conditions on the edges out of this node."""
+    has_default: bool
+    """An edge without condition leads out of it."""
+    cancelled: threading.Event
+    """Set when the result is no longer wanted."""
+
+
+class Kinds(Protocol):
+    """The kinds of node that this installation has."""
+
+    def read(self, fields: Mapping[str, Json]) -> Node:
+        """The node that `fields` describe.
+
+        Raises:
+            DefinitionError: every problem, with pointers that start at the node.
+        """
+
+    def run(self, node: Node, visit: Visit) -> Outcome: ...

@@ -1,0 +1,71 @@
+"""What an attempt at a node ended as: `Succeeded`, `Failed` or `Waiting`. There is no fourth."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+Json = Any
+"""A JSON value: users' data, the only place where types end."""
+Context = dict[str, Json]
+
+
+class ErrorClass(StrEnum):
+    """What can be done about an error."""
+
+    TRANSIENT = "transient"
+    """It may pass: time-outs, connection faults. A retry is worth its cost."""
+    PERMANENT = "permanent"
+    """It will fail again: bad input, a bug in the code."""
+    PARTIAL = "partial"
+    """A person must look at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeError:
+    type: str
+    """The name of the exception, or of the condition: `ValueError`, `Timeout`."""
+    message: str
+    error_class: ErrorClass = ErrorClass.PERMANENT
+    traceback: str = ""
+    """Of the author's code alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    output: Context = field(default_factory=dict)
+    """What the node changed in the context: a delta."""
+    branch: str | None = None
+    """The branch that a deciding node took."""
+    logs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    error: NodeError
+    logs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    reason: str
+    until: datetime | None = None
+    logs: str = ""
+
+
+Outcome = Succeeded | Failed | Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one node, with all that its checkpoint keeps."""
+
+    node_id: str
+    node_type: str
+    number: int
+    """From 1. An attempt that a crash interrupted left no row and is not counted."""
+    outcome: Outcome
+    started_at: datetime
+    ended_at: datetime
+    execution_time: float
+    """Seconds on a monotonic clock, for failures too."""

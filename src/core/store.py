@@ -1,0 +1,52 @@
+"""What the engine asks of whatever keeps executions. Memory, SQLite and PostgreSQL pass one suite of tests for it."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from src.core.graph import Graph
+from src.core.outcome import Attempt, Context, Outcome
+from src.core.plan import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to drive one execution, until another claim raises the token."""
+
+    execution_id: int
+    token: int
+    """The fence: what is written under an older token is refused."""
+    task_id: str
+    graph: Graph
+    initial_context: Context
+    started_at: datetime
+    """Of the first claim."""
+    history: Sequence[tuple[str, Outcome]] = ()
+    """The checkpoints so far, in the order they were written."""
+    attempts: dict[str, int] = field(default_factory=dict)
+    """How many attempts each node has had."""
+    lost: threading.Event = field(default_factory=threading.Event)
+    """Set when the lease could not be renewed: whatever still runs under this claim must stop."""
+
+
+class Store(Protocol):
+    def claim(self, execution_id: int) -> Claim | None:
+        """Take an execution that is queued; None where there is nothing to drive: it is final, held, or another's."""
+
+    def checkpoint(self, claim: Claim, attempts: Sequence[Attempt]) -> None:
+        """Keep `attempts`, all of them or none. When this returns they are durable.
+
+        Raises:
+            LeaseLost: another runner has the execution; nothing was written.
+        """
+
+    def settle(self, claim: Claim, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
+        """End the execution, with the last of its attempts, and give up the lease. Raises LeaseLost as above."""
+
+    def release(self, claim: Claim) -> None:
+        """Hand the execution back to the queue at a node boundary. Does nothing where the lease is lost already."""
+
+    def forget(self, claim: Claim) -> None:
+        """Stop renewing the lease: nobody drives this claim any more. The last call for every claim."""

@@ -1,0 +1,142 @@
+"""Engines and connections. SQLite and PostgreSQL differ only here (and in the clock of `models/columns.py`)."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from src.core.errors import NotReady
+
+MIGRATIONS = Path(__file__).parent / "models" / "migrations"
+
+
+def normalise(url: str) -> URL:
+    """The URL with the driver that Nova uses: Heroku and Railway hand out `postgres://` and `postgresql://`.
+
+    Raises:
+        ValueError: neither SQLite nor PostgreSQL.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError("expected a URL such as sqlite:///nova.db or postgresql://user:password@host/name") from None
+    if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg2"):
+        return parsed.set(drivername="postgresql+psycopg2")
+    if parsed.drivername in ("sqlite", "sqlite+pysqlite") and parsed.database:
+        return parsed.set(drivername="sqlite+pysqlite")
+    raise ValueError(f"expected a sqlite:/// or postgresql:// URL, got {parsed.drivername}://")
+
+
+class Database:
+    """The one door to SQL. Nothing is opened before the first use."""
+
+    def __init__(self, url: str, *, pool_size: int = 20) -> None:
+        self.url = normalise(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = _sqlite_engine(self.url, pool_size) if self.is_sqlite else _postgresql_engine(self.url, pool_size)
+        self.turn: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
+        """Held while writing. SQLite's own busy handler lets some of fifty threads starve; a lock does not."""
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection to read with; takes no write lock."""
+        options: dict[str, Any] = {"reads": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        with self.engine.connect().execution_options(**options) as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction, committed at the end of the block."""
+        with self.turn, self.engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _postgresql_engine(url: URL, pool_size: int) -> Engine:
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        pool_recycle=300,
+        connect_args={
+            "connect_timeout": 5,
+            "keepalives_idle": 30,
+            "tcp_user_timeout": 10_000,
+            "options": "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=5s "
+            "-c idle_in_transaction_session_timeout=60s",
+        },
+    )
+
+
+def _sqlite_engine(url: URL, pool_size: int) -> Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_size=pool_size, max_overflow=pool_size)
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # the driver's own idea of when to begin is in the way of BEGIN IMMEDIATE
+        for pragma in ("auto_vacuum=INCREMENTAL", "busy_timeout=15000", "journal_mode=WAL", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        reads = connection.get_execution_options().get("reads")
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def migrate(url: str) -> None:
+    """Bring the database at `url` to the newest schema, whatever is in it."""
+    from alembic import command  # noqa: PLC0415 -- 0.3 s that a start with an up-to-date schema does not pay
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["url"] = url
+    command.upgrade(config, "head")
+
+
+def prepare(database: Database) -> None:
+    """Make the schema fit: the embedded SQLite file is migrated at start, a PostgreSQL is only looked at.
+
+    Raises:
+        NotReady: PostgreSQL has not been migrated, or is not there.
+    """
+    if database.is_sqlite and _revision(database) != newest_revision():
+        migrate(database.url.render_as_string(hide_password=False))
+    check_schema(database)
+
+
+def check_schema(database: Database) -> None:
+    """Raises NotReady where the database does not answer or has another schema than this release."""
+    found, needed = _revision(database), newest_revision()
+    if found != needed:
+        raise NotReady(f"The database is at revision {found}, Nova needs {needed}: run python -m src migrate")
+
+
+@cache
+def newest_revision() -> str:
+    """The name of the last migration: their files are numbered."""
+    return max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def _revision(database: Database) -> str | None:
+    try:
+        with database.read() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            return revision
+    except SQLAlchemyError as error:
+        raise NotReady(f"The database does not answer: {getattr(error, 'orig', None) or error}") from None

@@ -1,0 +1,8 @@
+"""The rows: every table of Nova. People query them in plain SQL; their names do not change."""
+
+from src.models.clients import Client
+from src.models.columns import Base
+from src.models.executions import Blob, ChainOfWork, Execution, ExecutionEvent
+from src.models.workflows import Workflow, WorkflowVersion
+
+__all__ = ["Base", "Blob", "ChainOfWork", "Client", "Execution", "ExecutionEvent", "Workflow", "WorkflowVersion"]

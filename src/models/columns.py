@@ -1,0 +1,70 @@
+"""The column types that the tables share, and the moment a lease is measured by."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, MetaData, String
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import GenericFunction
+from sqlalchemy.types import TypeDecorator
+
+BIG = BigInteger().with_variant(Integer(), "sqlite")
+"""SQLite numbers rows by itself only in a column of type INTEGER."""
+TRAVELLING = JSON()
+"""What a run reads back: JSON as it was written. JSONB would give objects in another order of keys, and a resumed run
+would not see what the first one saw (docs/decisions/0004)."""
+DOCUMENT = JSON().with_variant(JSONB(), "postgresql")
+"""JSON that is only looked at."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC. SQLite keeps no zone, so it is put back on the way out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+class moment(GenericFunction[datetime]):  # noqa: N801 -- it reads as the SQL function it is
+    """`moment(seconds)`: the database's own clock, that many seconds from now. Leases know no other clock."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(moment, "postgresql")
+def _postgresql_moment(element: moment, compiler: SQLCompiler, **options: Any) -> str:
+    seconds = compiler.process(element.clauses, **options)
+    return f"(clock_timestamp() + make_interval(secs => {seconds}))"
+
+
+@compiles(moment, "sqlite")
+def _sqlite_moment(element: moment, compiler: SQLCompiler, **options: Any) -> str:
+    seconds = compiler.process(element.clauses, **options)
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {seconds} || ' seconds') || '000')"
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {str: String(), datetime: UtcDateTime(), dict[str, Any]: TRAVELLING}  # noqa: RUF012
+
+
+Id = Annotated[int, mapped_column(BIG, primary_key=True, autoincrement=True)]

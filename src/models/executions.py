@@ -1,0 +1,124 @@
+"""`executions`, and what is written while they run: `chain_of_work`, `execution_events`, `blobs`."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from src.models.columns import BIG, DOCUMENT, Base, Id
+
+
+class Execution(Base):
+    """One run of one version of a workflow; one row, however and wherever it runs."""
+
+    __tablename__ = "executions"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["workflow_id", "workflow_version"], ["workflow_versions.workflow_id", "workflow_versions.version"]
+        ),
+        Index("ix_executions_workflow_id", "workflow_id", "id"),
+        Index(
+            "ix_executions_unfinished",
+            "status",
+            sqlite_where=text("completed_at IS NULL"),
+            postgresql_where=text("completed_at IS NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[Id]
+    task_id: Mapped[str] = mapped_column(unique=True)
+    """A UUID; what Celery calls the run."""
+    workflow_id: Mapped[int] = mapped_column(BIG)
+    workflow_version: Mapped[int]
+    client_id: Mapped[int | None] = mapped_column(BIG, ForeignKey("clients.id"))
+    status: Mapped[str]
+    waiting_for: Mapped[str | None]
+    mode: Mapped[str]
+    """`inline`, `background` or `celery`."""
+    queue: Mapped[str | None]
+    initial_context: Mapped[dict[str, Any]]
+    result: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None] = mapped_column(DOCUMENT)
+    """type, class, node_id, message, traceback."""
+    idempotency_key: Mapped[str | None]
+    parent_id: Mapped[int | None] = mapped_column(BIG, ForeignKey("executions.id"))
+    parent_node_id: Mapped[str | None]
+    origin_id: Mapped[int | None] = mapped_column(BIG, ForeignKey("executions.id"))
+    origin_node_id: Mapped[str | None]
+    lease_owner: Mapped[str | None]
+    lease_token: Mapped[int] = mapped_column(default=0)
+    """The fence: raised by every claim; nothing is written under an older one."""
+    lease_until: Mapped[datetime | None]
+    """On the database's clock."""
+    wake_at: Mapped[datetime | None]
+    requested: Mapped[str | None]
+    """`pause` or `stop`: what the runner is asked to do at the next node boundary."""
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+    execution_time: Mapped[float | None]
+    """Seconds from the first start to the end, waiting included."""
+
+
+class ChainOfWork(Base):
+    """An attempt at a node: at once the audit trail, the point to resume from, and the source of every figure."""
+
+    __tablename__ = "chain_of_work"
+    __table_args__ = (
+        UniqueConstraint("execution_id", "node_id", "attempt"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[Id]
+    execution_id: Mapped[int] = mapped_column(BIG, ForeignKey("executions.id", ondelete="CASCADE"))
+    lease_token: Mapped[int]
+    """The claim under which the row was written; for `verify`."""
+    node_id: Mapped[str]
+    node_type: Mapped[str]
+    attempt: Mapped[int]
+    status: Mapped[str]
+    output_result: Mapped[dict[str, Any] | None]
+    """What the node changed in the context. Where no value is named `$blob`, exactly that; see runtime/blobs.py."""
+    code_executed: Mapped[str | None]
+    """Only where it differs from the version's."""
+    decision_result: Mapped[str | None]
+    """The branch that a decision chose."""
+    path_taken: Mapped[str | None]
+    """The condition of the edge that was gone along: the branch, or `default`."""
+    error_type: Mapped[str | None]
+    error_class: Mapped[str | None]
+    error_message: Mapped[str | None]
+    error_traceback: Mapped[str | None]
+    logs: Mapped[str | None]
+    execution_time: Mapped[float]
+    """Seconds, real for failures too."""
+    started_at: Mapped[datetime]
+    timestamp: Mapped[datetime]
+    """When the attempt ended."""
+
+
+class ExecutionEvent(Base):
+    """The life of an execution beyond its nodes: recovered, handed off, paused, reviewed ..."""
+
+    __tablename__ = "execution_events"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[Id]
+    execution_id: Mapped[int] = mapped_column(BIG, ForeignKey("executions.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str]
+    actor: Mapped[str | None]
+    data: Mapped[dict[str, Any] | None] = mapped_column(DOCUMENT)
+    at: Mapped[datetime]
+
+
+class Blob(Base):
+    """A big value of a context, kept once."""
+
+    __tablename__ = "blobs"
+
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    content: Mapped[str]
+    """JSON text."""
+    created_at: Mapped[datetime]

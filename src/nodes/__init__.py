@@ -1,0 +1,60 @@
+"""The kinds of node, one file each, listed here by hand: a new kind is a file and a line."""
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from src.core.errors import DefinitionError, Problem, escape_pointer
+from src.core.node import Node, Visit
+from src.core.outcome import Json, Outcome
+from src.nodes.action import Action
+from src.nodes.config import NodeConfig, NodeContext, Registered
+from src.nodes.decision import Decision
+from src.nodes.end import End
+from src.nodes.function import Function
+from src.nodes.start import Start
+from src.nodes.transform import Transform
+from src.sandbox.executor import CodeExecutor
+
+KINDS: dict[str, type[NodeConfig]] = {
+    "start": Start,
+    "end": End,
+    "action": Action,
+    "decision": Decision,
+    "transform": Transform,
+    "function": Function,
+}
+
+
+class InstalledKinds:
+    """The kinds with what this installation lends them."""
+
+    def __init__(self, sandbox: CodeExecutor, functions: Mapping[str, Registered]) -> None:
+        self.sandbox = sandbox
+        self._functions = functions
+
+    def read(self, fields: Mapping[str, Json]) -> Node:
+        """The node that `fields` describe; raises DefinitionError with every problem, pointers starting at the node."""
+        kind = KINDS.get(str(fields.get("type")))
+        if kind is None:
+            detail = f"there is no kind {fields.get('type')!r}; there are: {', '.join(KINDS)}"
+            raise DefinitionError([Problem("/type", detail)])
+        try:
+            return kind.model_validate(fields, context={"functions": self._functions})
+        except ValidationError as error:
+            raise DefinitionError(_problem(found, kind) for found in error.errors(include_url=False)) from None
+
+    def run(self, node: Node, visit: Visit) -> Outcome:
+        assert isinstance(node, NodeConfig)
+        return node.run(NodeContext(visit, self.sandbox, self._functions))
+
+
+def _problem(found: ErrorDetails, kind: type[NodeConfig]) -> Problem:
+    pointer = "".join(f"/{escape_pointer(part)}" for part in found["loc"])
+    if found["type"] == "extra_forbidden":
+        fields = ", ".join(field.alias or name for name, field in kind.model_fields.items())
+        return Problem(pointer, f"unknown field; a node of this kind has: {fields}")
+    if found["type"] == "missing":
+        return Problem(pointer, "this field is needed")
+    return Problem(pointer, found["msg"].removeprefix("Value error, "))

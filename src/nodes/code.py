@@ -1,0 +1,51 @@
+"""What `action` and `decision` share: an author's Python in the sandbox, and what its results mean."""
+
+import json
+from typing import Literal
+
+from src.core.outcome import Context, ErrorClass, Failed, Json, NodeError
+from src.nodes.config import NodeContext
+from src.sandbox.executor import CodeRequest, CodeResult, ErrorInfo, Limits
+
+DEFAULT_TIMEOUT_SECONDS = 60.0
+TRANSIENT = frozenset({"timeout", "cancelled"})
+
+
+def check_python(code: str) -> str:
+    """`code`, if it compiles.
+
+    Raises:
+        ValueError: with the line and what is wrong there.
+    """
+    try:
+        compile(code, "<node>", "exec")
+    except SyntaxError as error:
+        raise ValueError(f"Python does not compile: line {error.lineno}: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
+        raise ValueError(f"Python does not compile: {error or type(error).__name__}") from None
+    return code
+
+
+def run_code(
+    context: NodeContext, code: str, kind: Literal["action", "decision"], values: Context, limits: Limits
+) -> CodeResult:
+    return context.sandbox.run(CodeRequest(code, kind, values, limits), context.visit.cancelled)
+
+
+def failure(result: CodeResult) -> Failed:
+    """What it means for the node that its code did not end well."""
+    error = result.error or ErrorInfo(result.status, "the code did not end well")
+    error_class = ErrorClass.TRANSIENT if result.status in TRANSIENT else ErrorClass.PERMANENT
+    return Failed(NodeError(error.type, error.message, error_class, error.traceback), result.logs)
+
+
+def printed_updates(logs: str) -> Json:
+    """The answer of older code that prints it: `{"status", "context_updates", "message"}` as the last line."""
+    last = logs.rstrip().rpartition("\n")[2]
+    if not (last.startswith("{") and "context_updates" in last):
+        return None
+    try:
+        answer = json.loads(last)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) and isinstance(answer.get("context_updates"), dict) else None

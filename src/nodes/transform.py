@@ -1,0 +1,41 @@
+"""`transform`: compute new values from the context, with templates and expressions.
+
+`{"type": "transform", "set": {"total": "{{ context.net * 1.19 }}", "greeting": "Dear {{ context.name }}"}}`.
+Every value sees the context as it was before the node. A text that is one `{{ ... }}` keeps its value's type.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+from jinja2 import TemplateError
+from pydantic import Field, PrivateAttr, field_validator
+
+from src.core.outcome import Context, Failed, Json, NodeError, Outcome, Succeeded
+from src.nodes.config import NodeConfig, NodeContext
+from src.nodes.template import compile_value
+
+
+class Transform(NodeConfig):
+    type: Literal["transform"]
+    assign: dict[str, Json] = Field(alias="set")
+    """Key of the context -> template, or any JSON value with templates in it."""
+    _compute: Callable[[Context], Json] = PrivateAttr()
+
+    @property
+    def effect_free(self) -> bool:
+        return True
+
+    @field_validator("assign")
+    @classmethod
+    def _parses(cls, value: dict[str, Json]) -> dict[str, Json]:
+        compile_value(value)
+        return value
+
+    def model_post_init(self, _: object) -> None:
+        self._compute = compile_value(self.assign)
+
+    def run(self, context: NodeContext) -> Outcome:
+        try:
+            return Succeeded(self._compute(context.visit.context))
+        except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
+            return Failed(NodeError(type(error).__name__, str(error)))

@@ -1,0 +1,1 @@
+"""The work: keeping executions and workflows in SQL. The only place that commits."""

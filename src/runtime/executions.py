@@ -1,0 +1,165 @@
+"""Executions from outside: started, and looked at. Always read from the row, never from memory."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, func, select
+
+from src.core.engine import GraphEngine
+from src.core.errors import NotFound
+from src.core.outcome import Context
+from src.core.plan import Plan
+from src.core.status import AttemptStatus, Status
+from src.core.values import plain_object
+from src.database import Database
+from src.models import ChainOfWork, Execution
+from src.runtime.blobs import fatten
+from src.runtime.clients import Clients
+from src.runtime.store import NewExecution, SqlStore, outcome_of
+from src.runtime.workflows import Workflows
+
+SUMMARY = (
+    Execution.id, Execution.task_id, Execution.workflow_id, Execution.workflow_version, Execution.client_id,
+    Execution.status, Execution.mode, Execution.error,
+    Execution.execution_time, Execution.created_at, Execution.started_at, Execution.completed_at,
+)  # fmt: skip
+NODES = (ChainOfWork.node_id, ChainOfWork.status, ChainOfWork.attempt, ChainOfWork.execution_time)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An execution as it stands in its rows."""
+
+    row: Row[Any]
+    result: Context | None
+    nodes: list[Row[Any]]
+    """The last attempt at each node: node_id, status, attempt, execution_time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An attempt with the context that its node saw."""
+
+    row: Row[Any]
+    input_context: Context
+    output: Context | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    workflow_id: int | None = None
+    status: Status | None = None
+    before: int | None = None
+    """Only executions older than the one with this id."""
+
+
+class Executions:
+    def __init__(
+        self,
+        database: Database,
+        store: SqlStore,
+        engine: GraphEngine,
+        workflows: Workflows,
+        clients: Clients,
+        *,
+        max_context_bytes: int,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._engine = engine
+        self._workflows = workflows
+        self._clients = clients
+        self._max_context_bytes = max_context_bytes
+
+    def order(self, workflow_id: int, context: Context, client_slug: str | None = None) -> NewExecution:
+        """What a request asks for, checked; nothing is written.
+
+        Raises:
+            NotFound: the workflow or the client.
+            ValueRefused: the context cannot be kept.
+        """
+        workflow = self._workflows.pinned(workflow_id)
+        given = plain_object(context, max_bytes=self._max_context_bytes, pointer="/initial_context")
+        client_id = self._clients.id_of(client_slug) if client_slug else workflow.client_id
+        initial_context = {**(workflow.initial_context or {}), **given}
+        return NewExecution(workflow_id, workflow.version, initial_context, "inline", client_id)
+
+    def run_inline(self, new: NewExecution) -> Found:
+        """Create the execution, run it in this thread, and read it back."""
+        execution_id = self._store.create(new)
+        self._engine.run(execution_id)
+        return self.find(execution_id)
+
+    def resume(self, execution_id: int) -> Found:
+        """Run an execution from its last checkpoint, where nobody else does."""
+        self._engine.run(execution_id)
+        return self.find(execution_id)
+
+    def queued(self) -> list[int]:
+        """The ids of the executions that are in the queue, oldest first."""
+        query = select(Execution.id).where(Execution.status == Status.QUEUED).order_by(Execution.id)
+        with self._database.read() as connection:
+            return list(connection.execute(query).scalars())
+
+    def find(self, execution_id: int) -> Found:
+        """Raises NotFound."""
+        return self._one(Execution.id == execution_id, "execution", execution_id)
+
+    def find_by_task(self, task_id: str) -> Found:
+        """Raises NotFound."""
+        return self._one(Execution.task_id == task_id, "task", task_id)
+
+    def page(self, wanted: Filter, *, limit: int, skip: int = 0) -> tuple[list[Row[Any]], int]:
+        """A page of executions without their contexts, newest first, and how many there are in all."""
+        conditions = _conditions(wanted)
+        page = select(*SUMMARY).where(*conditions).order_by(Execution.id.desc()).limit(limit).offset(skip)
+        with self._database.read() as connection:
+            rows = connection.execute(page).all()
+            total: int = connection.execute(select(func.count()).select_from(Execution).where(*conditions)).scalar_one()
+        return list(rows), total
+
+    def chain(self, execution_id: int) -> list[Entry]:
+        """Every attempt in the order it was written. The context that a node saw is not kept: it is folded again from
+        the outputs before it. Raises NotFound.
+        """
+        execution = self.find(execution_id).row
+        columns = [column for column in ChainOfWork.__table__.columns]
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(*columns).where(ChainOfWork.execution_id == execution_id).order_by(ChainOfWork.id)
+            ).all()
+            outputs = fatten(connection, [row.output_result for row in rows])
+            initial_context = fatten(connection, [execution.initial_context])[0] or {}
+        plan = Plan(self._workflows.graph(execution.workflow_id, execution.workflow_version), initial_context)
+        return [_entry(plan, row, output) for row, output in zip(rows, outputs, strict=True)]
+
+    def _one(self, condition: ColumnElement[bool], what: str, which: object) -> Found:
+        with self._database.read() as connection:
+            row = connection.execute(
+                select(*SUMMARY, Execution.initial_context, Execution.result).where(condition)
+            ).one_or_none()
+            if row is None:
+                raise NotFound(what, which)
+            attempts = connection.execute(
+                select(*NODES).where(ChainOfWork.execution_id == row.id).order_by(ChainOfWork.id)
+            )
+            last = {attempt.node_id: attempt for attempt in attempts}
+            return Found(row, fatten(connection, [row.result])[0], list(last.values()))
+
+
+def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.workflow_id is not None:
+        conditions.append(Execution.workflow_id == wanted.workflow_id)
+    if wanted.status is not None:
+        conditions.append(Execution.status == wanted.status)
+    if wanted.before is not None:
+        conditions.append(Execution.id < wanted.before)
+    return conditions
+
+
+def _entry(plan: Plan, row: Row[Any], output: Context | None) -> Entry:
+    seen = plan.context_of(row.node_id)
+    if row.status in (AttemptStatus.SUCCESS, AttemptStatus.FAILED):
+        plan.record(row.node_id, outcome_of(row, output or {}))
+    return Entry(row, seen, output)

@@ -1,0 +1,73 @@
+"""One commit for all that arrives together: whoever comes first writes for those who came meanwhile."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+Write = TypeVar("Write")
+Answer = TypeVar("Answer")
+MAX_GROUP = 64
+
+
+class _Entry(Generic[Write, Answer]):
+    __slots__ = ("answer", "error", "is_done", "woken", "write")
+
+    def __init__(self, write: Write) -> None:
+        self.write = write
+        self.answer: Answer | None = None
+        self.error: BaseException | None = None
+        self.is_done = False
+        self.woken = threading.Lock()
+        self.woken.acquire()
+
+
+class GroupCommit(Generic[Write, Answer]):
+    """Calls `flush` with groups of writes, from the threads that submit them, one group at a time.
+
+    A lone writer pays nothing for it: it flushes its own write in its own thread. `flush` answers once for each write,
+    in order; an answer that is an exception is raised to whoever submitted that write.
+    """
+
+    def __init__(self, flush: Callable[[Sequence[Write]], Sequence[Answer | Exception]]) -> None:
+        self._flush = flush
+        self._lock = threading.Lock()
+        self._waiting: deque[_Entry[Write, Answer]] = deque()
+        self._is_led = False
+
+    def submit(self, write: Write) -> Answer:
+        """Returns when the write is durable."""
+        entry: _Entry[Write, Answer] = _Entry(write)
+        with self._lock:
+            self._waiting.append(entry)
+            leads, self._is_led = not self._is_led, True
+        if not leads:
+            entry.woken.acquire()  # by a leader: either the write is done, or it is this thread's turn to lead
+        if not entry.is_done:
+            self._lead()
+        if entry.error:
+            raise entry.error
+        return entry.answer  # type: ignore[return-value] # is_done: one of the two is set
+
+    def _lead(self) -> None:
+        with self._lock:
+            group = [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]
+        try:
+            self._answer(group, self._flush([entry.write for entry in group]))
+        except BaseException as error:
+            self._answer(group, [error] * len(group))
+        finally:
+            with self._lock:
+                successor = self._waiting[0] if self._waiting else None
+                self._is_led = successor is not None
+            if successor:
+                successor.woken.release()
+
+    def _answer(self, group: list[_Entry[Write, Answer]], answers: Sequence[Answer | BaseException]) -> None:
+        for entry, answer in zip(group, answers, strict=True):
+            if isinstance(answer, BaseException):
+                entry.error = answer
+            else:
+                entry.answer = answer
+            entry.is_done = True
+            entry.woken.release()

@@ -1,0 +1,107 @@
+"""The leases of this process: one thread renews them all. A lease that cannot be renewed ends its run here."""
+
+import logging
+import threading
+import time
+from datetime import UTC, datetime
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from src.core.status import Status
+from src.core.store import Claim
+from src.database import Database
+from src.models import Execution, ExecutionEvent
+from src.models.columns import moment
+
+logger = logging.getLogger(__name__)
+
+
+class Leases:
+    """What `owner` holds. The database's clock decides who has a lease; this process' own only how long ago it knew."""
+
+    def __init__(self, database: Database, *, owner: str, seconds: float) -> None:
+        self.owner = owner
+        self.seconds = seconds
+        self._database = database
+        self._held: dict[int, Claim] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def hold(self, claim: Claim) -> None:
+        with self._lock:
+            self._held[claim.execution_id] = claim
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._keep_renewing, name="leases", daemon=True)
+                self._thread.start()
+
+    def forget(self, claim: Claim) -> None:
+        with self._lock:
+            if self._held.get(claim.execution_id) is claim:
+                del self._held[claim.execution_id]
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join(timeout=self.seconds)
+
+    def renew(self) -> None:
+        """Renew all that is held, and tell the runs whose execution is another's by now."""
+        with self._lock:
+            held = dict(self._held)
+        if not held:
+            return
+        mine = (Execution.id.in_(held), Execution.lease_owner == self.owner, Execution.status == Status.RUNNING)
+        query = update(Execution).where(*mine).values(lease_until=moment(self.seconds))
+        with self._database.write() as connection:
+            rows = connection.execute(query.returning(Execution.id, Execution.lease_token))
+            renewed = {(row.id, row.lease_token) for row in rows}
+        for claim in held.values():
+            if (claim.execution_id, claim.token) not in renewed:
+                claim.lost.set()
+
+    def _keep_renewing(self) -> None:
+        renewed_at = time.monotonic()
+        while not self._closed.wait(self.seconds / 3):
+            try:
+                self.renew()
+                renewed_at = time.monotonic()
+            except SQLAlchemyError as error:
+                logger.warning("leases could not be renewed: %s", error.__class__.__name__)
+            if time.monotonic() - renewed_at > self.seconds:
+                self._lose_all()
+
+    def _lose_all(self) -> None:
+        with self._lock:
+            for claim in self._held.values():
+                claim.lost.set()
+
+
+def recover(database: Database, *, alive: str | None = None) -> list[int]:
+    """Put executions whose runner is gone back into the queue; answers their ids.
+
+    A runner is gone when its lease has run out. Where `alive` names the only process that can be (see
+    presence.py), every other owner is gone too.
+    """
+    gone = Execution.lease_until < moment(0.0)
+    if alive is not None:
+        gone = gone | (Execution.lease_owner != alive)
+    with database.write() as connection:
+        rows = connection.execute(
+            select(Execution.id, Execution.lease_owner, Execution.lease_token)
+            .where(Execution.status == Status.RUNNING, gone)
+            .with_for_update(skip_locked=True)
+        ).all()
+        if rows:
+            back = update(Execution).where(Execution.id.in_(row.id for row in rows))
+            connection.execute(back.values(status=Status.QUEUED, lease_owner=None, lease_until=None))
+            connection.execute(
+                insert(ExecutionEvent), [_recovered(row.id, row.lease_owner, row.lease_token) for row in rows]
+            )
+    return [row.id for row in rows]
+
+
+def _recovered(execution_id: int, owner: str | None, token: int) -> dict[str, object]:
+    data = {"owner": owner, "lease_token": token}
+    return {"execution_id": execution_id, "kind": "recovered", "actor": None, "data": data, "at": datetime.now(UTC)}

@@ -1,0 +1,206 @@
+"""The three writes of a run (it is created, it goes on, it ends), fenced, many runs to a transaction."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.engine.interfaces import DBAPICursor
+from sqlalchemy.pool import PoolProxiedConnection
+
+from src.core.errors import LeaseLost, NotReady
+from src.core.failpoint import failpoint
+from src.database import Database
+from src.models import ChainOfWork, Execution
+from src.runtime.group_commit import GroupCommit
+from src.runtime.statements import statements
+
+Row = dict[str, Any]
+LOST_STATEMENT = ("26000", "42P05")
+"""SQLSTATE: there is no such prepared statement; it exists already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one run writes at once: all of it or nothing."""
+
+    name: str
+    """For the failpoints around its commit."""
+    token: int
+    execution_id: int = 0
+    new: Row | None = None
+    attempts: Sequence[Row] = ()
+    settlement: Row | None = None
+    blobs: Sequence[Row] = ()
+
+
+class Ledger:
+    """Writes entries in groups, one transaction and one commit for each group. An entry is written only where its token
+    still is its execution's; the very statement that writes decides that.
+    """
+
+    def __init__(self, database: Database, *, lease_seconds: float, patience_seconds: float) -> None:
+        self._database = database
+        self._session = _Session(database, lease_seconds)
+        self._patience_seconds = patience_seconds
+        self._group: GroupCommit[Entry, int] = GroupCommit(self._flush)
+
+    def write(self, entry: Entry) -> int:
+        """Make `entry` durable; answers the id of its execution.
+
+        Raises:
+            LeaseLost: the token is an older one by now; nothing was written.
+            NotReady: the database did not answer for as long as there was patience.
+        """
+        failpoint(f"{entry.name}.before_commit")
+        execution_id = self._group.submit(entry)
+        failpoint(f"{entry.name}.after_commit")
+        return execution_id
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _flush(self, entries: Sequence[Entry]) -> Sequence[int | Exception]:
+        try:
+            return self._session.transaction(entries)
+        except self._session.errors as error:
+            if self._session.is_disconnect(error):
+                return self._flush_when_it_is_back(entries)
+            if self._session.stop_preparing_after(error):
+                return self._flush(entries)
+            if len(entries) == 1:
+                return [error]
+            # A row that the database refuses fails its own run, not those it happened to share a transaction with.
+            return [answer for entry in entries for answer in self._flush([entry])]
+
+    def _flush_when_it_is_back(self, entries: Sequence[Entry]) -> Sequence[int | Exception]:
+        """Finished outputs wait in memory, so an outage does not repeat what nodes have done. The commit whose answer
+        was lost may have happened: what stands there under our token is ours.
+        """
+        give_up_at = time.monotonic() + self._patience_seconds
+        while time.monotonic() < give_up_at:
+            self._session.close()
+            time.sleep(0.2)
+            try:
+                found = [self._found(entry) for entry in entries]
+                missing = [entry for entry, execution_id in zip(entries, found, strict=True) if execution_id is None]
+                written = iter(self._session.transaction(missing) if missing else ())
+                return [next(written) if execution_id is None else execution_id for execution_id in found]
+            except (self._session.errors, OSError) as error:
+                if not self._session.is_disconnect(error):
+                    return [error] * len(entries)
+        return [NotReady(f"The database has not answered for {self._patience_seconds:g} s.")] * len(entries)
+
+    def _found(self, entry: Entry) -> int | None:
+        """The id of the execution, where `entry` was written already."""
+        if entry.new:
+            query = select(Execution.id).where(Execution.task_id == entry.new["task_id"])
+        elif entry.attempts:
+            last, chain = entry.attempts[-1], ChainOfWork
+            query = select(chain.execution_id).where(
+                chain.execution_id == entry.execution_id,
+                chain.node_id == last["node_id"],
+                chain.attempt == last["attempt"],
+                chain.lease_token == entry.token,
+            )
+        else:
+            query = select(Execution.id).where(
+                Execution.id == entry.execution_id,
+                Execution.lease_token == entry.token,
+                Execution.completed_at.is_not(None),
+            )
+        with self._database.read() as connection:
+            return connection.execute(query).scalar()
+
+
+class _Session:
+    """A connection that is kept open, used by one group at a time."""
+
+    def __init__(self, database: Database, lease_seconds: float) -> None:
+        self._database = database
+        self._statements = statements(is_sqlite=database.is_sqlite, lease_seconds=lease_seconds)
+        self._connection: PoolProxiedConnection | None = None
+        self._prepares = not database.is_sqlite
+        self._prepared: set[str] = set()
+        self.errors: type[Exception] = database.engine.dialect.loaded_dbapi.Error
+
+    def is_disconnect(self, error: Exception) -> bool:
+        if self._connection is None:
+            return True  # it could not even be opened
+        return self._database.engine.dialect.is_disconnect(error, self._connection.driver_connection, None)  # type: ignore[arg-type]
+
+    def stop_preparing_after(self, error: Exception) -> bool:
+        """A pooler that gives each transaction another server loses prepared statements: do without, from now on."""
+        lost = self._prepares and getattr(error, "pgcode", None) in LOST_STATEMENT
+        self._prepares = self._prepares and not lost
+        return lost
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()
+        self._connection = None
+
+    def transaction(self, entries: Sequence[Entry]) -> Sequence[int | Exception]:
+        """Write the entries and commit; answers their executions' ids, or LeaseLost for those that were not written."""
+        steps = {
+            "blobs": [row for entry in entries for row in entry.blobs],
+            "create": [entry.new for entry in entries if entry.new],
+            "keep": [row for entry in entries for row in entry.attempts],
+            "settle": [entry.settlement for entry in entries if entry.settlement],
+        }
+        with self._database.turn:
+            written = self._commit({name: rows for name, rows in steps.items() if rows})
+        ids = {task_id: execution_id for execution_id, task_id in written.get("create", ())}
+        kept, settled = Counter(written.get("keep", ())), set(written.get("settle", ()))
+        return [_answer(entry, ids, kept, settled) for entry in entries]
+
+    def _commit(self, steps: dict[str, list[Row]]) -> dict[str, list[Any]]:
+        cursor = self._cursor()
+        if len(steps) == 1:  # a statement alone is its own transaction: one round trip, not three
+            return {name: self._execute(cursor, name, rows) for name, rows in steps.items()}
+        cursor.execute("BEGIN IMMEDIATE" if self._database.is_sqlite else "BEGIN")
+        try:
+            written = {name: self._execute(cursor, name, rows) for name, rows in steps.items()}
+        except self.errors:
+            cursor.execute("ROLLBACK")
+            raise
+        cursor.execute("COMMIT")
+        return written
+
+    def _execute(self, cursor: DBAPICursor, name: str, rows: list[Row]) -> list[Any]:
+        text = json.dumps(
+            [{**row, "place": place} for place, row in enumerate(rows)], ensure_ascii=False, separators=(",", ":")
+        )
+        statement = self._statements[name]
+        if self._database.is_sqlite:
+            cursor.execute(statement, (text,))
+        elif not self._prepares:
+            cursor.execute(statement.replace("$1", "%s::json"), (text,))
+        else:
+            if name not in self._prepared:
+                cursor.execute(f"PREPARE nova_{name}(json) AS {statement}")
+                self._prepared.add(name)
+            cursor.execute(f"EXECUTE nova_{name}(%s)", (text,))
+        return list(cursor.fetchall()) if name != "blobs" else []
+
+    def _cursor(self) -> DBAPICursor:
+        if self._connection is None:
+            self._connection = self._database.engine.raw_connection()
+            self._prepared.clear()
+            if not self._database.is_sqlite:
+                self._connection.driver_connection.autocommit = True  # type: ignore[union-attr]
+        return self._connection.cursor()
+
+
+def _answer(
+    entry: Entry, ids: dict[str, int], kept: Counter[tuple[int, int]], settled: set[tuple[int, int]]
+) -> int | Exception:
+    if entry.new:
+        return ids[entry.new["task_id"]]
+    key = (entry.execution_id, entry.token)
+    if kept[key] != len(entry.attempts) or (entry.settlement and key not in settled):
+        return LeaseLost(entry.execution_id)
+    return entry.execution_id

@@ -1,0 +1,58 @@
+"""The SQL of the ledger: each statement takes one parameter, a JSON array of rows, and so writes any number of runs.
+
+They differ between the databases only in how the array is taken apart.
+"""
+
+from collections.abc import Iterable
+
+from sqlalchemy import FromClause, literal_column
+from sqlalchemy.dialects import postgresql, sqlite
+
+from src.core.status import Status
+from src.models import Blob, ChainOfWork, Execution
+from src.models.columns import moment
+
+EXECUTIONS, CHAIN, BLOBS = Execution.__table__, ChainOfWork.__table__, Blob.__table__
+
+NEW = ["task_id", "workflow_id", "workflow_version", "client_id", "status", "mode", "initial_context", "lease_owner", "lease_token", "created_at", "started_at"]
+ATTEMPT = [column.name for column in CHAIN.columns if column.name not in ("id", "code_executed")]
+SETTLEMENT = ["status", "result", "error", "completed_at", "execution_time"]
+BLOB = ["sha256", "content", "created_at"]
+
+
+def statements(*, is_sqlite: bool, lease_seconds: float) -> dict[str, str]:
+    """The four statements by name. `keep` and `settle` touch a row only under the token that it still has."""
+    dialect = sqlite.dialect() if is_sqlite else postgresql.dialect()  # type: ignore[no-untyped-call]
+    lease_until = moment(literal_column(repr(float(lease_seconds)))).compile(dialect=dialect)
+    running = f"executions.status = '{Status.RUNNING}' AND executions.lease_token = r.lease_token"
+    lock = "" if is_sqlite else "FOR SHARE OF executions"
+
+    def rows(table: FromClause, names: Iterable[str]) -> str:
+        return _rows(table, [*names, "place"], is_sqlite=is_sqlite)
+
+    return {
+        "blobs": f"INSERT INTO blobs ({_list(BLOB)}) SELECT {_list(BLOB, 'r')} FROM {rows(BLOBS, BLOB)} "
+        "WHERE true ON CONFLICT DO NOTHING",
+        "create": f"INSERT INTO executions ({_list(NEW)}, lease_until) SELECT {_list(NEW, 'r')}, {lease_until} "
+        f"FROM {rows(EXECUTIONS, NEW)} ORDER BY r.place RETURNING id, task_id",
+        "keep": f"INSERT INTO chain_of_work ({_list(ATTEMPT)}) SELECT {_list(ATTEMPT, 'r')} "
+        f"FROM {rows(CHAIN, ATTEMPT)} JOIN executions ON executions.id = r.execution_id AND {running} "
+        f"ORDER BY r.place {lock} RETURNING execution_id, lease_token",
+        "settle": f"UPDATE executions SET {', '.join(f'{name} = r.{name}' for name in SETTLEMENT)}, "
+        f"lease_owner = NULL, lease_until = NULL FROM {rows(EXECUTIONS, ['id', 'lease_token', *SETTLEMENT])} "
+        f"WHERE executions.id = r.id AND {running} RETURNING executions.id, executions.lease_token",
+    }
+
+
+def _rows(table: FromClause, names: list[str], *, is_sqlite: bool) -> str:
+    """A FROM item `r`: the rows of the array that is the statement's parameter."""
+    if is_sqlite:
+        fields = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in names)
+        return f"(SELECT {fields} FROM json_each(?)) AS r"
+    types = {name: table.c[name].type.compile(postgresql.dialect()) for name in names if name != "place"}  # type: ignore[no-untyped-call]
+    fields = ", ".join(f"{name} {types.get(name, 'int')}" for name in names)
+    return f"json_to_recordset($1) AS r({fields})"
+
+
+def _list(names: Iterable[str], table: str = "") -> str:
+    return ", ".join(f"{table}.{name}" if table else name for name in names)

@@ -1,0 +1,173 @@
+"""Workflows and their versions: saved only when they can run, and never changed afterwards."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from src.core.definition import build_graph
+from src.core.errors import DefinitionError, DuplicateName, NotFound, Problem, VersionMismatch
+from src.core.graph import Graph
+from src.core.node import Kinds
+from src.core.outcome import Context, Json
+from src.database import Database
+from src.models import Workflow, WorkflowVersion
+
+Definition = Mapping[str, Json]
+MAX_GRAPHS = 256
+"""Versions whose graphs are kept ready to run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a workflow is to be."""
+
+    name: str
+    graph_definition: Definition
+    description: str | None = None
+    initial_context: Context | None = None
+    client_id: int | None = None
+    pointer: Callable[[str], str] = lambda native: native
+    """Where in the document that the user wrote stands what a pointer into `graph_definition` points to."""
+
+
+class Workflows:
+    def __init__(self, database: Database, kinds: Kinds) -> None:
+        self._database = database
+        self._kinds = kinds
+        self.graph = lru_cache(MAX_GRAPHS)(self._load_graph)
+        """(workflow_id, version) -> Graph. Versions are immutable, so a graph that was built once stays right."""
+
+    def check(self, draft: Draft) -> Graph:
+        """The graph of a draft; raises DefinitionError with everything that is wrong with it."""
+        try:
+            return build_graph(draft.graph_definition, self._kinds)
+        except DefinitionError as error:
+            problems = [Problem(draft.pointer(found.pointer), found.detail) for found in error.problems]
+            raise DefinitionError(problems) from None
+
+    def create(self, draft: Draft) -> int:
+        """Save version 1 of a new workflow; answers its id.
+
+        Raises:
+            DefinitionError, DuplicateName
+        """
+        self.check(draft)
+        now = datetime.now(UTC)
+        try:
+            with self._database.write() as connection:
+                row = insert(Workflow).values(version=1, created_at=now, updated_at=now, **_columns(draft))
+                workflow_id: int = connection.execute(row.returning(Workflow.id)).scalar_one()
+                _add_version(connection, workflow_id, 1, draft.graph_definition, now)
+        except IntegrityError:
+            raise DuplicateName(draft.name) from None
+        return workflow_id
+
+    def save(self, workflow_id: int, draft: Draft, *, expected_version: int | None) -> int:
+        """Save another version; answers its number. `expected_version` None saves over whatever is there.
+
+        Raises:
+            DefinitionError, DuplicateName, NotFound, VersionMismatch
+        """
+        self.check(draft)
+        now = datetime.now(UTC)
+        try:
+            with self._database.write() as connection:
+                current = _lock(connection, workflow_id, expected_version)
+                values = {"version": current + 1, "updated_at": now, **_columns(draft)}
+                connection.execute(update(Workflow).where(Workflow.id == workflow_id).values(**values))
+                _add_version(connection, workflow_id, current + 1, draft.graph_definition, now)
+        except IntegrityError:
+            raise DuplicateName(draft.name) from None
+        return current + 1
+
+    def archive(self, workflow_id: int, *, expected_version: int | None) -> None:
+        """Take a workflow out of use; its executions stay. Raises NotFound, VersionMismatch."""
+        with self._database.write() as connection:
+            _lock(connection, workflow_id, expected_version)
+            row = update(Workflow).where(Workflow.id == workflow_id)
+            connection.execute(row.values(archived_at=datetime.now(UTC)))
+
+    def find(self, workflow_id: int) -> Any:
+        """The row of a workflow that is in use; raises NotFound."""
+        return self._one(Workflow.id == workflow_id, workflow_id)
+
+    def pinned(self, workflow_id: int) -> Any:
+        """What a new execution takes from its workflow: version, initial_context, client_id. Raises NotFound."""
+        wanted = (Workflow.version, Workflow.initial_context, Workflow.client_id)
+        query = select(*wanted).where(Workflow.id == workflow_id, Workflow.archived_at.is_(None))
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotFound("workflow", workflow_id)
+        return row
+
+    def find_by_name(self, name: str) -> Any:
+        return self._one(Workflow.name == name, name)
+
+    def page(self, *, limit: int, skip: int) -> tuple[list[Any], int]:
+        """A page of the workflows in use, newest first, and how many there are."""
+        in_use = Workflow.archived_at.is_(None)
+        with self._database.read() as connection:
+            page = select(*Workflow.__table__.columns).where(in_use).order_by(Workflow.id.desc())
+            rows = connection.execute(page.limit(limit).offset(skip)).all()
+            total: int = connection.execute(select(func.count()).select_from(Workflow).where(in_use)).scalar_one()
+        return list(rows), total
+
+    def versions(self, workflow_id: int) -> list[Any]:
+        """Every version of a workflow in use, newest first."""
+        self.find(workflow_id)
+        query = select(*WorkflowVersion.__table__.columns).where(WorkflowVersion.workflow_id == workflow_id)
+        with self._database.read() as connection:
+            return list(connection.execute(query.order_by(WorkflowVersion.version.desc())))
+
+    def _one(self, condition: Any, which: object) -> Any:
+        query = select(*Workflow.__table__.columns).where(condition, Workflow.archived_at.is_(None))
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotFound("workflow", which)
+        return row
+
+    def _load_graph(self, workflow_id: int, version: int) -> Graph:
+        query = select(WorkflowVersion.graph_definition).where(
+            WorkflowVersion.workflow_id == workflow_id, WorkflowVersion.version == version
+        )
+        with self._database.read() as connection:
+            definition = connection.execute(query).scalar()
+        if definition is None:
+            raise NotFound(f"version {version} of workflow", workflow_id)
+        return build_graph(definition, self._kinds)
+
+
+def _columns(draft: Draft) -> dict[str, Any]:
+    return {
+        "name": draft.name,
+        "description": draft.description,
+        "graph_definition": draft.graph_definition,
+        "initial_context": draft.initial_context,
+        "client_id": draft.client_id,
+    }
+
+
+def _add_version(connection: Connection, workflow_id: int, version: int, definition: Definition, now: datetime) -> None:
+    sha256 = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
+    values = {"workflow_id": workflow_id, "version": version, "sha256": sha256, "created_at": now}
+    connection.execute(insert(WorkflowVersion).values(graph_definition=definition, **values))
+
+
+def _lock(connection: Connection, workflow_id: int, expected_version: int | None) -> int:
+    """The current version, held until the transaction ends."""
+    query = select(Workflow.version).where(Workflow.id == workflow_id, Workflow.archived_at.is_(None))
+    current: int | None = connection.execute(query.with_for_update()).scalar()
+    if current is None:
+        raise NotFound("workflow", workflow_id)
+    if expected_version not in (None, current):
+        raise VersionMismatch(current)
+    return current

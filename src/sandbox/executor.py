@@ -1,0 +1,117 @@
+"""The contract of whatever runs an author's code: one request in, one result out. No implementation is here."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, Protocol
+
+from src.core.outcome import Context, Json
+
+
+class Level(StrEnum):
+    """How strong the walls around the code are, strongest first."""
+
+    FULL = "full"
+    SECCOMP = "seccomp"
+    WEAK = "weak"
+    """A process of its own with limits, and no walls: the code can read what this user can read."""
+    OFF = "off"
+    """Code is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    wall_seconds: float = 60.0
+    memory_mb: int = 256
+    """Address space of the process. An implementation that cannot bound it says so by its level."""
+    logs_bytes: int = 64 * 1024
+    """What is kept of the output."""
+    output_bytes: int = 16 * 1024 * 1024
+    """Output beyond this ends the code."""
+    result_bytes: int = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRequest:
+    code: str
+    kind: Literal["action", "decision"]
+    """A `decision` whose code is one expression answers with its value."""
+    context: Context
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    type: str
+    message: str
+    line: int | None = None
+    """In the author's code, from 1."""
+    traceback: str = ""
+    """The frames of the author's code alone."""
+
+
+Ended = Literal["ok", "error", "timeout", "output_limit", "result_limit", "crashed", "cancelled", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class CodeResult:
+    status: Ended
+    changes: Context = field(default_factory=dict)
+    """The keys of the context that have another value than before."""
+    written: frozenset[str] = frozenset()
+    """The keys that the code assigned, also where the value stayed the same."""
+    value: Json = None
+    """The value of a decision's expression."""
+    has_value: bool = False
+    logs: str = ""
+    error: ErrorInfo | None = None
+    duration_seconds: float = 0.0
+
+
+class CodeExecutor(Protocol):
+    @property
+    def level(self) -> Level: ...
+
+    def run(self, request: CodeRequest, cancelled: threading.Event) -> CodeResult:
+        """Run the code to its end, its limits, or until `cancelled` is set. Never raises for what the code does."""
+
+    def close(self) -> None: ...
+
+
+class RefusingExecutor:
+    """Stands in where code must not run, and says why."""
+
+    level = Level.OFF
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def run(self, request: CodeRequest, cancelled: threading.Event) -> CodeResult:  # noqa: ARG002
+        return CodeResult("refused", error=ErrorInfo("CodeRefused", self._reason))
+
+    def close(self) -> None:
+        pass
+
+
+def result_of(answer: Mapping[str, Json], logs: str, duration_seconds: float) -> CodeResult:
+    """What the process that ran the code answered, taken apart by fixed keys and types: it may be forged."""
+    changes, written, error = answer.get("changes"), answer.get("written"), answer.get("error")
+    if isinstance(error, dict):
+        line = error.get("line")
+        told = ErrorInfo(
+            str(error.get("type", "Error")),
+            str(error.get("message", "")),
+            line if isinstance(line, int) else None,
+            str(error.get("traceback", "")),
+        )
+        return CodeResult("error", logs=logs, error=told, duration_seconds=duration_seconds)
+    return CodeResult(
+        "ok",
+        changes if isinstance(changes, dict) else {},
+        frozenset(key for key in written if isinstance(key, str)) if isinstance(written, list) else frozenset(),
+        answer.get("value"),
+        "value" in answer,
+        logs,
+        duration_seconds=duration_seconds,
+    )
