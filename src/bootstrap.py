@@ -51,13 +51,17 @@ class Nova:
     _node_threads: ThreadPoolExecutor
     _presence: Presence
 
+    def open(self) -> None:
+        """Make ready to look: the schema fits. Raises NotReady with what to do."""
+        prepare(self.database)
+
     def start(self) -> None:
         """Make ready to run: the schema fits, and what a dead process of this machine held is free again.
 
         Raises:
             NotReady: with what to do.
         """
-        prepare(self.database)
+        self.open()
         self._presence.enter(lambda: recover(self.database, alive=self._leases.owner))
         logger.info("code of workflow authors runs at sandbox level %s", self.kinds.sandbox.level)
         if self.kinds.sandbox.level is Level.WEAK:
@@ -107,7 +111,7 @@ class Nova:
         self.database.close()
 
 
-def build(settings: Settings, *, watch: Callable[[NodeChange], None] = lambda change: None) -> Nova:
+def build(settings: Settings, *, watch: Callable[[NodeChange], None] = lambda _: None) -> Nova:
     """Plug the parts together. Opens nothing."""
     if settings.failpoint:
         arm(settings.failpoint)

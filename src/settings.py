@@ -19,7 +19,7 @@ class Settings(BaseSettings):
     """Where everything is kept. A file beside the process: nothing to install. PostgreSQL for more than one machine."""
 
     database_pool_size: int = Field(20, ge=1)
-    """Connections that are kept, and as many again for a peak: under the 100 of a small PostgreSQL with two processes."""
+    """Connections that are kept, and as many again for a peak. Two processes stay under a small PostgreSQL's 100."""
 
     database_patience_seconds: float = Field(60.0, ge=0)
     """How long a finished output waits in memory for a database that has gone away. Restarts take seconds."""

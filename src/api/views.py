@@ -78,4 +78,6 @@ def _moments(row: Row[Any], *names: str) -> View:
 
 def _iso(moment: datetime | None) -> str | None:
     """RFC 3339, in UTC."""
-    return moment and moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

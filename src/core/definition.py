@@ -10,6 +10,8 @@ from src.core.node import Kinds, Node
 from src.core.outcome import Json
 
 MAX_NODES = 10_000
+MAX_ID = 200
+"""Characters of a node's id."""
 EDGE_FIELDS = frozenset({"from", "to", "condition"})
 
 
@@ -72,8 +74,8 @@ class _Reading:
             self._problem(f"/nodes/{place}", "expected an object")
             return False
         node_id = fields.get("id")
-        if not isinstance(node_id, str) or not node_id.strip() or len(node_id) > 200:
-            self._problem(f"/nodes/{place}/id", "expected a name of 1 to 200 characters")
+        if not isinstance(node_id, str) or not node_id.strip() or len(node_id) > MAX_ID:
+            self._problem(f"/nodes/{place}/id", f"expected a name of 1 to {MAX_ID} characters")
             return False
         if node_id in self.places:
             self._problem(f"/nodes/{place}/id", f"the id {node_id!r} is taken by node {self.places[node_id]}")

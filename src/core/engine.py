@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
-from traceback import TracebackException
+from traceback import StackSummary, TracebackException
 
 from src.core.errors import LeaseLost, ValueRefused
 from src.core.node import Kinds, Node, Visit
@@ -67,7 +67,7 @@ class GraphEngine:
         threads: ThreadPoolExecutor,
         node_concurrency: int,
         max_output_bytes: int,
-        watch: Callable[[NodeChange], None] = lambda change: None,
+        watch: Callable[[NodeChange], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._kinds = kinds
@@ -189,5 +189,15 @@ class GraphEngine:
         except ValueRefused as refused:
             return Failed(NodeError("ValueRefused", f"the output cannot be kept: {refused}"))
         except (Exception, SystemExit) as error:  # noqa: BLE001 -- a node's bug ends as a failed attempt, not a lost run
-            told = TracebackException.from_exception(error)  # survives an exception whose own str() raises
-            return Failed(NodeError(type(error).__name__, str(told), traceback="".join(told.format())))
+            return Failed(_told(error))
+
+
+def _told(error: BaseException) -> NodeError:
+    """The error with the frames outside Nova: those of the code that a kind has called."""
+    told = TracebackException.from_exception(error)  # survives an exception whose own str() raises
+    ours, walk = 0, error.__traceback__
+    while walk is not None and walk.tb_frame.f_globals.get("__name__", "").startswith("src."):
+        ours, walk = ours + 1, walk.tb_next
+    if walk is not None:
+        told.stack = StackSummary.from_list(told.stack[ours:])
+    return NodeError(type(error).__name__, str(told), traceback="".join(told.format()))

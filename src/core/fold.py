@@ -5,7 +5,7 @@ from src.core.outcome import Context
 
 
 class Fold:
-    """Outputs are laid over in topological order, so siblings never see each other's writes and joins are determined."""
+    """Outputs lie over each other in topological order: siblings never see each other's, and joins are determined."""
 
     def __init__(self, graph: Graph, initial_context: Context) -> None:
         self._graph = graph
@@ -17,7 +17,7 @@ class Fold:
         """The context behind a node, kept until the last of its successors has an output."""
         self._to_come = {node_id: len(edges) for node_id, edges in graph.outgoing.items()}
 
-    def before(self, node_id: str, live: list[str]) -> Context:
+    def before(self, live: list[str]) -> Context:
         """The context of a node whose live predecessors are `live`. Shared: not to be changed."""
         if not live:
             return self._initial
@@ -26,7 +26,7 @@ class Fold:
         return self._overlay(self._reach(live))
 
     def add(self, node_id: str, live: list[str], output: Context) -> None:
-        before = self.before(node_id, live)
+        before = self.before(live)
         self._after[node_id] = {**before, **output} if output else before
         self._outputs[node_id] = output
         self._ancestors[node_id] = self._reach(live) | 1 << self._graph.rank[node_id]

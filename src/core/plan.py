@@ -44,7 +44,7 @@ class Plan:
 
     def context_of(self, node_id: str) -> Context:
         """The context that a ready node sees. Not to be changed."""
-        return self._fold.before(node_id, self._live[node_id])
+        return self._fold.before(self._live[node_id])
 
     def record(self, node_id: str, outcome: Outcome) -> list[Node]:
         """Take note of what a ready node ended as; answers the nodes that became ready by it.

@@ -5,13 +5,51 @@ from functools import lru_cache
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from src.core.outcome import Context, Json
 
-FILTERS = ["abs", "capitalize", "count", "d", "default", "first", "float", "int", "items", "join", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse", "round", "select", "selectattr", "sort", "string", "sum", "title", "tojson", "trim", "truncate", "unique", "upper", "urlencode"]
+FILTERS = [
+    "abs",
+    "capitalize",
+    "count",
+    "d",
+    "default",
+    "first",
+    "float",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "reject",
+    "rejectattr",
+    "replace",
+    "reverse",
+    "round",
+    "select",
+    "selectattr",
+    "sort",
+    "string",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "truncate",
+    "unique",
+    "upper",
+    "urlencode",
+]
 METHODS = frozenset(["get", "keys", "values", "items", "startswith", "endswith", "upper", "lower", "strip", "split"])
 """What may be called. Everything else that can be called can also be made to fill the memory."""
+MAX_BASE, MAX_EXPONENT = 1_000_000, 64
+"""Of `**`."""
 MAX_SEQUENCE = 1_000_000
 """Characters or items that `*` may make."""
 
@@ -24,7 +62,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**", "%"})
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**" and not (abs(left) <= 1_000_000 and abs(right) <= 64):
+        if operator == "**" and not (abs(left) <= MAX_BASE and abs(right) <= MAX_EXPONENT):
             raise SecurityError(f"{left} ** {right} is too large a power")
         if operator == "%" and isinstance(left, str | bytes):
             raise SecurityError("formatting with % is not possible here: use ~ to join texts")
@@ -74,7 +112,7 @@ def compile_template(source: str) -> Callable[[Context], Json]:
         TemplateProblem: as above.
     """
     if "{{" not in source and "{%" not in source and "{#" not in source:
-        return lambda context: source
+        return lambda _: source
     body = _check(source)
     if len(body) == 1 and not isinstance(body[0], nodes.TemplateData):
         return compile_expression(source.strip()[2:-2].strip("-+"))
@@ -92,7 +130,7 @@ def compile_value(value: Json) -> Callable[[Context], Json]:
     if isinstance(value, dict):
         fields = {key: compile_value(item) for key, item in value.items()}
         return lambda context: {key: field(context) for key, field in fields.items()}
-    return lambda context: value
+    return lambda _: value
 
 
 def _check(source: str, *, expression: bool = False) -> list[nodes.Node]:
@@ -105,6 +143,14 @@ def _check(source: str, *, expression: bool = False) -> list[nodes.Node]:
         raise TemplateProblem("nested too deeply") from None
     if not all(isinstance(statement, nodes.Output) for statement in tree.body):
         raise TemplateProblem("only {{ ... }} is possible here, no {% ... %}")
+    _check_names(tree)
+    parts = [part for statement in tree.body if isinstance(statement, nodes.Output) for part in statement.nodes]
+    if expression and len(parts) != 1:
+        raise TemplateProblem("expected one expression")
+    return list(parts)
+
+
+def _check_names(tree: nodes.Template) -> None:
     for call in tree.find_all(nodes.Call):
         if not (isinstance(call.node, nodes.Getattr) and call.node.attr in METHODS):
             raise TemplateProblem(f"only these can be called: {', '.join(sorted(METHODS))}")
@@ -114,10 +160,6 @@ def _check(source: str, *, expression: bool = False) -> list[nodes.Node]:
     for name in tree.find_all(nodes.Name):
         if name.name != "context":
             raise TemplateProblem(f"there is no {name.name!r} here: values of the context are context.{name.name}")
-    parts = [part for statement in tree.body if isinstance(statement, nodes.Output) for part in statement.nodes]
-    if expression and len(parts) != 1:
-        raise TemplateProblem("expected one expression")
-    return list(parts)
 
 
 def _settled(value: Json) -> Json:

@@ -11,8 +11,9 @@ from src.core.outcome import Context
 from src.core.plan import Plan
 from src.core.status import AttemptStatus, Status
 from src.core.values import plain_object
+from src.core.verify import History, Kept, violations
 from src.database import Database
-from src.models import ChainOfWork, Execution
+from src.models import ChainOfWork, Execution, ExecutionEvent
 from src.runtime.blobs import fatten
 from src.runtime.clients import Clients
 from src.runtime.store import NewExecution, SqlStore, outcome_of
@@ -23,6 +24,7 @@ SUMMARY = (
     Execution.status, Execution.mode, Execution.error,
     Execution.execution_time, Execution.created_at, Execution.started_at, Execution.completed_at,
 )  # fmt: skip
+WHOLE = (*SUMMARY, Execution.initial_context, Execution.result, Execution.lease_token, Execution.lease_owner)
 NODES = (ChainOfWork.node_id, ChainOfWork.status, ChainOfWork.attempt, ChainOfWork.execution_time)
 
 
@@ -31,6 +33,7 @@ class Found:
     """An execution as it stands in its rows."""
 
     row: Row[Any]
+    initial_context: Context
     result: Context | None
     nodes: list[Row[Any]]
     """The last attempt at each node: node_id, status, attempt, execution_time."""
@@ -101,6 +104,11 @@ class Executions:
         with self._database.read() as connection:
             return list(connection.execute(query).scalars())
 
+    def ids(self) -> list[int]:
+        """Of every execution there is, oldest first."""
+        with self._database.read() as connection:
+            return list(connection.execute(select(Execution.id).order_by(Execution.id)).scalars())
+
     def find(self, execution_id: int) -> Found:
         """Raises NotFound."""
         return self._one(Execution.id == execution_id, "execution", execution_id)
@@ -122,29 +130,49 @@ class Executions:
         """Every attempt in the order it was written. The context that a node saw is not kept: it is folded again from
         the outputs before it. Raises NotFound.
         """
-        execution = self.find(execution_id).row
-        columns = [column for column in ChainOfWork.__table__.columns]
+        found = self.find(execution_id)
+        graph = self._workflows.graph(found.row.workflow_id, found.row.workflow_version)
+        plan = Plan(graph, found.initial_context)
+        return [_entry(plan, row, output) for row, output in self._rows(execution_id)]
+
+    def verify(self, execution_id: int) -> list[str]:
+        """What is wrong with the history of an execution, a sentence each. Raises NotFound."""
+        found = self.find(execution_id)
+        returned = (ExecutionEvent.execution_id == execution_id, ExecutionEvent.kind.in_(("recovered", "handed_off")))
         with self._database.read() as connection:
-            rows = connection.execute(
-                select(*columns).where(ChainOfWork.execution_id == execution_id).order_by(ChainOfWork.id)
-            ).all()
+            returns = connection.execute(select(func.count()).select_from(ExecutionEvent).where(*returned)).scalar_one()
+        execution = found.row
+        history = History(
+            graph=self._workflows.graph(execution.workflow_id, execution.workflow_version),
+            status=Status(execution.status),
+            lease_token=execution.lease_token,
+            lease_owner=execution.lease_owner,
+            initial_context=found.initial_context,
+            result=found.result,
+            rows=[_kept(row, output) for row, output in self._rows(execution_id)],
+            returns=returns,
+        )
+        return violations(history)
+
+    def _rows(self, execution_id: int) -> list[tuple[Row[Any], Context | None]]:
+        """The attempts in the order they were written, each with its output."""
+        query = select(*ChainOfWork.__table__.columns).where(ChainOfWork.execution_id == execution_id)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(ChainOfWork.id)).all()
             outputs = fatten(connection, [row.output_result for row in rows])
-            initial_context = fatten(connection, [execution.initial_context])[0] or {}
-        plan = Plan(self._workflows.graph(execution.workflow_id, execution.workflow_version), initial_context)
-        return [_entry(plan, row, output) for row, output in zip(rows, outputs, strict=True)]
+        return list(zip(rows, outputs, strict=True))
 
     def _one(self, condition: ColumnElement[bool], what: str, which: object) -> Found:
         with self._database.read() as connection:
-            row = connection.execute(
-                select(*SUMMARY, Execution.initial_context, Execution.result).where(condition)
-            ).one_or_none()
+            row = connection.execute(select(*WHOLE).where(condition)).one_or_none()
             if row is None:
                 raise NotFound(what, which)
             attempts = connection.execute(
                 select(*NODES).where(ChainOfWork.execution_id == row.id).order_by(ChainOfWork.id)
             )
-            last = {attempt.node_id: attempt for attempt in attempts}
-            return Found(row, fatten(connection, [row.result])[0], list(last.values()))
+            last: dict[str, Any] = {attempt.node_id: attempt for attempt in attempts}
+            initial_context, result = fatten(connection, [row.initial_context, row.result])
+        return Found(row, initial_context or {}, result, list(last.values()))
 
 
 def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
@@ -163,3 +191,8 @@ def _entry(plan: Plan, row: Row[Any], output: Context | None) -> Entry:
     if row.status in (AttemptStatus.SUCCESS, AttemptStatus.FAILED):
         plan.record(row.node_id, outcome_of(row, output or {}))
     return Entry(row, seen, output)
+
+
+def _kept(row: Row[Any], output: Context | None) -> Kept:
+    status = AttemptStatus(row.status)
+    return Kept(row.node_id, row.node_type, row.attempt, status, output or {}, row.decision_result, row.lease_token)

@@ -54,7 +54,7 @@ class GroupCommit(Generic[Write, Answer]):
             group = [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]
         try:
             self._answer(group, self._flush([entry.write for entry in group]))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 -- it is raised again, by everyone who waits
             self._answer(group, [error] * len(group))
         finally:
             with self._lock:

@@ -14,7 +14,19 @@ from src.models.columns import moment
 
 EXECUTIONS, CHAIN, BLOBS = Execution.__table__, ChainOfWork.__table__, Blob.__table__
 
-NEW = ["task_id", "workflow_id", "workflow_version", "client_id", "status", "mode", "initial_context", "lease_owner", "lease_token", "created_at", "started_at"]
+NEW = [
+    "task_id",
+    "workflow_id",
+    "workflow_version",
+    "client_id",
+    "status",
+    "mode",
+    "initial_context",
+    "lease_owner",
+    "lease_token",
+    "created_at",
+    "started_at",
+]
 ATTEMPT = [column.name for column in CHAIN.columns if column.name not in ("id", "code_executed")]
 SETTLEMENT = ["status", "result", "error", "completed_at", "execution_time"]
 BLOB = ["sha256", "content", "created_at"]

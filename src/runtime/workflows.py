@@ -87,6 +87,18 @@ class Workflows:
             raise DuplicateName(draft.name) from None
         return current + 1
 
+    def keep(self, draft: Draft) -> int:
+        """The id of the workflow of this name, at this definition: created, given another version, or left as it is."""
+        try:
+            row = self.find_by_name(draft.name)
+        except NotFound:
+            return self.create(draft)
+        if (row.graph_definition, row.initial_context) != (draft.graph_definition, draft.initial_context):
+            self.save(row.id, draft, expected_version=row.version)
+        else:
+            self.check(draft)  # it may name a function that is not there any more
+        return int(row.id)
+
     def archive(self, workflow_id: int, *, expected_version: int | None) -> None:
         """Take a workflow out of use; its executions stay. Raises NotFound, VersionMismatch."""
         with self._database.write() as connection:

@@ -1,4 +1,4 @@
-"""Runs code in a plain process of its own: time and output limits, an empty environment, and no walls (level `weak`)."""
+"""Runs code in a plain process of its own: limits of time and output, an empty environment, no walls (level `weak`)."""
 
 import json
 import os
@@ -60,7 +60,8 @@ class _Conversation:
     def hold(self, cancelled: threading.Event) -> Ended:
         """Pass data on until the process has answered or has to be ended; then end it, and all that it started."""
         process = self._process
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         deadline = time.monotonic() + self._limits.wall_seconds
         with selectors.DefaultSelector() as selector, process.stdin, process.stdout, self._answer_pipe:
             os.set_blocking(process.stdin.fileno(), False)
@@ -80,23 +81,30 @@ class _Conversation:
             if cancelled.is_set():
                 return "cancelled"
             for key, _ in selector.select(min(left, TICK_SECONDS)):
-                if not (self._send(key.fileobj) if key.data is None else key.data.take(key.fileobj)):
+                goes_on = self._send() if key.data is None else key.data.take(key.fd)
+                if not goes_on:
                     selector.unregister(key.fileobj)
-            if self._output.total > self._limits.output_bytes:
-                return "output_limit"
-            if self._answer.total > self._limits.result_bytes:
-                return "result_limit"
-            if self._answer.is_complete:
-                return "ok"
+            ended = self._ended()
+            if ended:
+                return ended
         return "crashed"
 
-    def _send(self, pipe: IO[bytes]) -> bool:
+    def _ended(self) -> Ended | None:
+        if self._output.total > self._limits.output_bytes:
+            return "output_limit"
+        if self._answer.total > self._limits.result_bytes:
+            return "result_limit"
+        return "ok" if self._answer.is_complete else None
+
+    def _send(self) -> bool:
+        pipe = self._process.stdin
+        assert pipe
         try:
             self._to_send = self._to_send[os.write(pipe.fileno(), self._to_send) :]
         except BrokenPipeError:
             self._to_send = self._to_send[:0]
         if not self._to_send:
-            pipe.close()
+            pipe.close()  # the end of the request
         return bool(self._to_send)
 
     def result(self, ended: Ended, duration: float) -> CodeResult:
@@ -119,8 +127,8 @@ class _Kept:
         self.total = 0
         self.is_complete = False
 
-    def take(self, pipe: IO[bytes]) -> bool:
-        data = os.read(pipe.fileno(), 65_536)
+    def take(self, descriptor: int) -> bool:
+        data = os.read(descriptor, 65_536)
         self.total += len(data)
         self.kept += data[: max(0, self._limit - len(self.kept))]
         self.is_complete = not data
@@ -130,7 +138,7 @@ class _Kept:
         """What was printed just before the end, without waiting for more."""
         os.set_blocking(pipe.fileno(), False)
         try:
-            while len(self.kept) < self._limit and self.take(pipe):
+            while len(self.kept) < self._limit and self.take(pipe.fileno()):
                 pass
         except BlockingIOError:
             pass

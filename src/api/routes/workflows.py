@@ -1,5 +1,6 @@
 """`/workflows`: saved definitions and their versions."""
 
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header
@@ -33,6 +34,7 @@ Document = Annotated[
         openapi_examples={"hello": {"value": EXAMPLE}},
     ),
 ]
+ETAG = re.compile(r'(?:W/)?"(\d{1,9})"', re.ASCII)
 IfMatch = Annotated[str | None, Header(description='The ETag that was read, such as `"3"`, or `*`.')]
 
 
@@ -47,7 +49,7 @@ def create_workflow(document: Document, nova: Installed) -> Response:
 
 @router.post("/validate", responses={200: {"model": Validation}, **PROBLEMS})
 def validate_workflow(document: Document, nova: Installed) -> Response:
-    """Everything that saving would find, and nothing is saved. A definition with problems is an answer here, not an error."""
+    """Everything that saving would find; nothing is saved. A definition with problems is an answer here, no error."""
     try:
         draft, warnings = nova.read_draft(document, name="unnamed")
         nova.workflows.check(draft)
@@ -104,5 +106,5 @@ def _expected_version(nova: Nova, workflow_id: int, if_match: str | None) -> int
     tag = if_match.strip()
     if tag == "*":
         return None
-    version = tag.removeprefix("W/").strip('"')
-    return int(version) if version.isascii() and version.isdigit() and len(version) < 10 else 0
+    found = ETAG.fullmatch(tag)
+    return int(found[1]) if found else 0

@@ -1,0 +1,206 @@
+"""The command line: `python -m src --help`."""
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from src import terminal
+from src.bootstrap import Nova, build
+from src.core.errors import Invalid, NotReady, NovaError
+from src.core.status import Status
+from src.database import migrate as migrate_database
+from src.runtime.executions import Filter
+from src.settings import read_settings
+
+
+class Commands(click.Group):
+    """Shows Nova's own errors as sentences; a traceback is for mistakes of ours."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except Invalid as error:
+            lines = [f"  {found.pointer or '/'}: {found.detail}" for found in error.problems]
+            raise click.ClickException("\n".join([f"{error.summary}:", *lines])) from None
+        except NovaError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=Commands)
+def cli() -> None:
+    """Nova runs workflows: JSON graphs, durably, in SQLite or PostgreSQL (DATABASE_URL)."""
+
+
+@cli.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="A context value: JSON, or else text.")
+@click.option("--file", "files", multiple=True, metavar="KEY=PATH", help="A file's text (or base64) as context value.")
+def run(file: Path, values: tuple[str, ...], files: tuple[str, ...]) -> None:
+    """Run the definition in FILE and print its result as JSON. Exits with 1 if the run fails."""
+    context = {**dict(map(_value, values)), **dict(map(_content, files))}
+    progress = terminal.Progress()
+    with _started(progress) as nova:
+        draft, warnings = nova.read_draft(_json(file), name=file.stem)
+        for warning in warnings:
+            click.echo(f"warning: {warning.pointer}: {warning.detail}", err=True)
+        workflow_id = nova.workflows.keep(draft)
+        with progress.shown():
+            found = nova.executions.run_inline(nova.executions.order(workflow_id, context))
+    click.echo(json.dumps(found.result, indent=2, ensure_ascii=False))
+    click.echo(f"Execution {found.row.id} {found.row.status}: python -m src show {found.row.id}", err=True)
+    if found.row.status != Status.COMPLETED:
+        raise SystemExit(1)
+
+
+@cli.command()
+@click.option("--host", help="What to listen on; HOST, or 127.0.0.1.")
+@click.option("--port", type=int, help="PORT, or 8000.")
+def serve(host: str | None, port: int | None) -> None:
+    """Serve the HTTP API."""
+    import uvicorn  # noqa: PLC0415 -- only this command pays for the web server
+
+    from src.api.main import create_app  # noqa: PLC0415
+
+    changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = read_settings().model_copy(update=changes)
+    uvicorn.run(create_app(settings), host=settings.host, port=settings.port)
+
+
+@cli.command()
+def workflows() -> None:
+    """List the workflows."""
+    with _opened() as nova:
+        terminal.show_workflows(nova.workflows.page(limit=500, skip=0)[0])
+
+
+@cli.command()
+@click.option("--workflow", type=int, help="Only of the workflow with this id.")
+@click.option("--status", type=click.Choice([status.value for status in Status]))
+@click.option("--limit", default=20, show_default=True)
+def executions(workflow: int | None, status: str | None, limit: int) -> None:
+    """List executions, newest first."""
+    with _opened() as nova:
+        wanted = Filter(workflow, Status(status) if status else None)
+        terminal.show_executions(nova.executions.page(wanted, limit=limit)[0])
+
+
+@cli.command()
+@click.argument("execution_id", type=int)
+def show(execution_id: int) -> None:
+    """Show an execution and every attempt at its nodes."""
+    with _opened() as nova:
+        terminal.show_chain(nova.executions.find(execution_id), nova.executions.chain(execution_id))
+
+
+@cli.command()
+@click.argument("execution_id", type=int, required=False)
+def resume(execution_id: int | None) -> None:
+    """Continue unfinished executions from their last checkpoints: one, or all that no process drives any more."""
+    progress = terminal.Progress()
+    with _started(progress) as nova:
+        free = nova.recover()
+        if execution_id is not None:
+            _refuse_unless_free(nova, execution_id, free)
+            free = [execution_id]
+        for each in free:
+            found = nova.executions.resume(each)
+            click.echo(f"Execution {each} {found.row.status}")
+        if not free:
+            click.echo("Nothing to resume: no execution is unfinished without a process that drives it.")
+
+
+@cli.command()
+@click.argument("execution_id", type=int, required=False)
+@click.option("--all", "everything", is_flag=True, help="Every execution there is.")
+def verify(execution_id: int | None, everything: bool) -> None:
+    """Check the history of executions against their graphs. Exits with 1 if anything is wrong."""
+    if (execution_id is None) != everything:
+        raise click.UsageError("expected an EXECUTION_ID or --all")
+    with _opened() as nova:
+        ids = nova.executions.ids() if execution_id is None else [execution_id]
+        wrong = [(each, found) for each in ids for found in nova.executions.verify(each)]
+        checked = len(ids)
+    for each, found in wrong:
+        click.echo(f"execution {each}: {found}")
+    click.echo(f"{checked} checked, {len({each for each, _ in wrong})} with something wrong")
+    if wrong:
+        raise SystemExit(1)
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+    migrate_database(read_settings().database_url)
+    click.echo("The database has the newest schema.")
+
+
+@contextmanager
+def _opened() -> Iterator[Nova]:
+    """The parts, for commands that only look."""
+    nova = build(read_settings())
+    try:
+        nova.open()
+        yield nova
+    finally:
+        nova.close()
+
+
+@contextmanager
+def _started(progress: terminal.Progress) -> Iterator[Nova]:
+    """The parts, for commands that run executions."""
+    nova = build(read_settings(), watch=progress)
+    try:
+        nova.start()
+        yield nova
+    finally:
+        nova.close()
+
+
+def _refuse_unless_free(nova: Nova, execution_id: int, free: list[int]) -> None:
+    found = nova.executions.find(execution_id)
+    if execution_id not in free:
+        reason = "its lease has not run out yet" if found.row.status == Status.RUNNING else "it has nothing to resume"
+        raise NotReady(f"Execution {execution_id} is {found.row.status}: {reason}.")
+
+
+def _value(pair: str) -> tuple[str, Any]:
+    key, text = _split(pair)
+    try:
+        return key, json.loads(text)
+    except ValueError:
+        return key, text
+
+
+def _content(pair: str) -> tuple[str, str]:
+    key, path = _split(pair)
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise click.BadParameter(f"{path}: {error.strerror}") from None
+    try:
+        return key, content.decode()
+    except UnicodeDecodeError:
+        return key, base64.b64encode(content).decode()
+
+
+def _split(pair: str) -> tuple[str, str]:
+    key, separator, rest = pair.partition("=")
+    if not (key and separator):
+        raise click.BadParameter(f"expected KEY=..., got {pair!r}")
+    return key, rest
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise click.ClickException(f"{file} is not JSON: {error}") from None
+
+
+if __name__ == "__main__":
+    cli()
