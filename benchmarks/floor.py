@@ -15,7 +15,7 @@ from queue import LifoQueue
 from time import perf_counter
 from typing import Any
 
-import psycopg2
+import psycopg2  # type: ignore[import-untyped]
 from fastapi import Body, FastAPI
 from fastapi.responses import JSONResponse
 from sqlalchemy import make_url
@@ -44,7 +44,8 @@ CREATE = """INSERT INTO executions
     (task_id, workflow_id, workflow_version, status, mode, initial_context, created_at, started_at)
     VALUES (?, 1, 1, 'running', 'inline', ?, ?, ?) RETURNING id"""
 KEEP = """INSERT INTO chain_of_work
-    (execution_id, lease_token, node_id, node_type, attempt, status, output_result, execution_time, started_at, timestamp)
+    (execution_id, lease_token, node_id, node_type, attempt, status, output_result,
+     execution_time, started_at, timestamp)
     VALUES (?, 1, ?, 'function', 1, 'success', ?, ?, ?, ?)"""
 SETTLE = "UPDATE executions SET status = 'completed', result = ?, completed_at = ?, execution_time = ? WHERE id = ?"
 EXECUTION = """SELECT id, task_id, workflow_id, workflow_version, status, mode, result, execution_time,

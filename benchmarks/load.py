@@ -76,13 +76,14 @@ class Connection(asyncio.Protocol):
 
 async def run(url: str, concurrency: int, seconds: float) -> dict[str, object]:
     parts = urlsplit(url)
+    host, port = parts.hostname or "127.0.0.1", parts.port or 80
     body = json.dumps({"initial_context": CONTEXT}).encode()
     head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
     load = Load(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body, seconds)
     loop, start = asyncio.get_running_loop(), perf_counter()
     ended = []
     for _ in range(concurrency):
-        _, connection = await loop.create_connection(lambda: Connection(load), parts.hostname, parts.port)
+        _, connection = await loop.create_connection(lambda: Connection(load), host, port)
         ended.append(connection.ended)
     await asyncio.wait_for(asyncio.gather(*ended), seconds + GIVE_UP_SECONDS)
     return {"seconds": load.last - start, "latencies": load.latencies, "failures": load.failures}

@@ -61,9 +61,9 @@ def repeated(run: Callable[[], bool]) -> Subject:
     return measure
 
 
-def alternate(subjects: Mapping[str, Subject], *, rounds: int, seconds: float) -> dict[str, list[Round]]:
-    """Warm each subject up, then measure them in turn, so that what else the machine does hits all of them."""
-    for subject in subjects.values():
+def alternate(subjects: Mapping[str, Subject], *, rounds: int, seconds: float, warm_up: bool) -> dict[str, list[Round]]:
+    """Measure them in turn, so that what else the machine does hits all of them."""
+    for subject in subjects.values() if warm_up else ():
         subject(seconds / 4)
     measured: dict[str, list[Round]] = {name: [] for name in subjects}
     for _ in range(rounds):

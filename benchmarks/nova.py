@@ -1,7 +1,9 @@
 """Nova: the workflows that are measured, saved and run in this process as the web process does it."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 from src.bootstrap import Nova, build
@@ -20,7 +22,7 @@ def line(kind: str, count: int) -> dict[str, Any]:
     """start -> step_0 -> ... -> end."""
     steps = _steps(kind, count)
     names = ["start", *(step["id"] for step in steps), "end"]
-    return _definition(f"{kind} line {count}", steps, list(zip(names, names[1:], strict=False)))
+    return _definition(f"{kind} line {count}", steps, list(pairwise(names)))
 
 
 def fan_out(kind: str, count: int) -> dict[str, Any]:
@@ -32,6 +34,7 @@ def fan_out(kind: str, count: int) -> dict[str, Any]:
 
 @contextmanager
 def built(url: str) -> Iterator[Nova]:
+    logging.getLogger("src").setLevel(logging.ERROR)  # the table is for figures; the sandbox's warning would cut it
     nova = build(Settings(database_url=url, nova_functions=[FUNCTIONS]))
     nova.start()
     try:

@@ -153,7 +153,7 @@ def _problems_of_ends(reading: _Reading, graph: Graph) -> Iterator[Problem]:
 def _problems_of_choices(reading: _Reading, graph: Graph) -> Iterator[Problem]:
     for node_id, node in graph.nodes.items():
         if node.chooses and reading.knows_all_edges and not isinstance(node, _Unread):
-            detail = _missing_way_out(graph.branches[node_id], len(graph.outgoing[node_id]))
+            detail = _missing_way_out(graph.branches[node_id])
             if detail:
                 yield Problem(f"/nodes/{reading.places[node_id]}", f"{node_id!r} {detail}")
     for edge, place in zip(graph.edges, reading.edge_places, strict=True):
@@ -162,10 +162,10 @@ def _problems_of_choices(reading: _Reading, graph: Graph) -> Iterator[Problem]:
             yield Problem(f"/edges/{place}/condition", detail)
 
 
-def _missing_way_out(branches: frozenset[str], edges: int) -> str | None:
-    if not edges:
+def _missing_way_out(branches: frozenset[str | None]) -> str | None:
+    if not branches:
         return "has no way out: a decision needs an edge for each of its branches"
-    if edges == 1 and branches and branches <= {"true", "false"}:
+    if branches in ({"true"}, {"false"}):
         missing = "false" if "true" in branches else "true"
         return (
             f'has no way out when it is {missing}: add an edge with "condition": "{missing}", or one without condition'

@@ -156,16 +156,14 @@ class GraphEngine:
         run.ready.extend(held)
 
     def _visit(self, run: Run, node: Node) -> Visit:
-        graph, claim = run.plan.graph, run.claim
-        branches = graph.branches[node.id]
+        claim = run.claim
         return Visit(
             execution_id=claim.execution_id,
             node_id=node.id,
             attempt=run.next_attempt(node),
             idempotency_key=f"{claim.task_id}/{node.id}",
             context=run.plan.context_of(node.id),
-            branches=branches,
-            has_default=any(edge.condition is None for edge in graph.outgoing[node.id]),
+            branches=run.plan.graph.branches[node.id],
             cancelled=claim.lost,
         )
 
@@ -173,9 +171,7 @@ class GraphEngine:
         self._watch(NodeChange(visit.execution_id, node.id))
         started_at, start = datetime.now(UTC), time.perf_counter()
         outcome = self._outcome(node, visit)
-        execution_time = time.perf_counter() - start
-        ended_at = datetime.now(UTC)
-        attempt = Attempt(node.id, node.type, visit.attempt, outcome, started_at, ended_at, execution_time)
+        attempt = Attempt(node.id, node.type, visit.attempt, outcome, started_at, time.perf_counter() - start)
         self._watch(NodeChange(visit.execution_id, node.id, attempt))
         return attempt
 

@@ -52,9 +52,6 @@ class Graph:
         return {node_id: place for place, node_id in enumerate(self.order)}
 
     @cached_property
-    def branches(self) -> Mapping[str, frozenset[str]]:
-        """The conditions on the edges out of each node."""
-        return {
-            node_id: frozenset(edge.condition for edge in edges if edge.condition is not None)
-            for node_id, edges in self.outgoing.items()
-        }
+    def branches(self) -> Mapping[str, frozenset[str | None]]:
+        """The conditions on the edges out of each node; None for an edge without, which is a choice's default."""
+        return {node_id: frozenset(edge.condition for edge in edges) for node_id, edges in self.outgoing.items()}

@@ -35,10 +35,8 @@ class Visit:
     """The same at every attempt at this node in this execution; for the systems that the node calls."""
     context: Context
     """To be read only. A kind that gives it to somebody's code gives a copy."""
-    branches: frozenset[str]
-    """The conditions on the edges out of this node."""
-    has_default: bool
-    """An edge without condition leads out of it."""
+    branches: frozenset[str | None]
+    """The conditions on the edges out of this node; None for a default."""
     cancelled: threading.Event
     """Set when the result is no longer wanted."""
 

@@ -1,7 +1,7 @@
 """What an attempt at a node ended as: `Succeeded`, `Failed` or `Waiting`. There is no fourth."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -66,6 +66,9 @@ class Attempt:
     """From 1. An attempt that a crash interrupted left no row and is not counted."""
     outcome: Outcome
     started_at: datetime
-    ended_at: datetime
     execution_time: float
     """Seconds on a monotonic clock, for failures too."""
+
+    @property
+    def ended_at(self) -> datetime:
+        return self.started_at + timedelta(seconds=self.execution_time)

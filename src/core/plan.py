@@ -104,12 +104,12 @@ class Plan:
         return [] if self._failure else became_ready
 
 
-def _taken(conditions: frozenset[str], ended: Succeeded | None) -> Collection[str | None]:
+def _taken(conditions: frozenset[str | None], ended: Succeeded | None) -> Collection[str | None]:
     """The conditions of the edges that a run goes along: none out of a skipped node, every one out of a node that does
     not choose, the chosen branch out of a choice, or else its default: the edge without condition.
     """
     if ended is None:
         return ()
     if ended.branch is None:
-        return {None, *conditions}
+        return conditions
     return (ended.branch,) if ended.branch in conditions else (None,)

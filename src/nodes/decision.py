@@ -91,8 +91,8 @@ class Decision(NodeConfig):
             message = f"expected true, false or the name of a branch as {ways}; got {got}"
             return Failed(NodeError("NoDecision", message), logs)
         branch = branch_name(decided)
-        if branch not in visit.branches and not visit.has_default:
-            ways = ", ".join(map(repr, sorted(visit.branches)))
+        if branch not in visit.branches and None not in visit.branches:
+            ways = ", ".join(sorted(repr(each) for each in visit.branches))
             return Failed(NodeError("NoSuchBranch", f"chose {branch!r}, but the edges are for {ways}"), logs)
         return Succeeded(changes, branch, logs)
 

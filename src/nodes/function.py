@@ -7,7 +7,7 @@ A function cannot be interrupted: one that may hang has to bound itself.
 """
 
 import inspect
-import json
+import marshal
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -48,7 +48,7 @@ class Function(NodeConfig):
         if function is None:
             return Failed(NodeError("UnknownFunction", f"{self.function!r} is not in NOVA_FUNCTIONS of this process"))
         visit = context.visit
-        arguments: list[object] = [json.loads(json.dumps(visit.context))]
+        arguments: list[object] = [marshal.loads(marshal.dumps(visit.context))]
         if _takes_node(function):
             arguments.append(NodeInfo(self.id, visit.execution_id, visit.attempt, visit.idempotency_key, self.timeout))
         changes = function(*arguments)

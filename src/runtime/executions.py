@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, select
+from sqlalchemy import ColumnElement, Row, Select, bindparam, func, select
 
 from src.core.engine import GraphEngine
 from src.core.errors import NotFound
@@ -25,7 +25,13 @@ SUMMARY = (
     Execution.execution_time, Execution.created_at, Execution.started_at, Execution.completed_at,
 )  # fmt: skip
 WHOLE = (*SUMMARY, Execution.initial_context, Execution.result, Execution.lease_token, Execution.lease_owner)
-NODES = (ChainOfWork.node_id, ChainOfWork.status, ChainOfWork.attempt, ChainOfWork.execution_time)
+BY_ID = select(*WHOLE).where(Execution.id == bindparam("which"))
+BY_TASK = select(*WHOLE).where(Execution.task_id == bindparam("which"))
+NODES = (
+    select(ChainOfWork.node_id, ChainOfWork.status, ChainOfWork.attempt, ChainOfWork.execution_time)
+    .where(ChainOfWork.execution_id == bindparam("which"))
+    .order_by(ChainOfWork.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +117,11 @@ class Executions:
 
     def find(self, execution_id: int) -> Found:
         """Raises NotFound."""
-        return self._one(Execution.id == execution_id, "execution", execution_id)
+        return self._one(BY_ID, "execution", execution_id)
 
     def find_by_task(self, task_id: str) -> Found:
         """Raises NotFound."""
-        return self._one(Execution.task_id == task_id, "task", task_id)
+        return self._one(BY_TASK, "task", task_id)
 
     def page(self, wanted: Filter, *, limit: int, skip: int = 0) -> tuple[list[Row[Any]], int]:
         """A page of executions without their contexts, newest first, and how many there are in all."""
@@ -162,14 +168,12 @@ class Executions:
             outputs = fatten(connection, [row.output_result for row in rows])
         return list(zip(rows, outputs, strict=True))
 
-    def _one(self, condition: ColumnElement[bool], what: str, which: object) -> Found:
+    def _one(self, query: Select[Any], what: str, which: object) -> Found:
         with self._database.read() as connection:
-            row = connection.execute(select(*WHOLE).where(condition)).one_or_none()
+            row = connection.execute(query, {"which": which}).one_or_none()
             if row is None:
                 raise NotFound(what, which)
-            attempts = connection.execute(
-                select(*NODES).where(ChainOfWork.execution_id == row.id).order_by(ChainOfWork.id)
-            )
+            attempts = connection.execute(NODES, {"which": row.id})
             last: dict[str, Any] = {attempt.node_id: attempt for attempt in attempts}
             initial_context, result = fatten(connection, [row.initial_context, row.result])
         return Found(row, initial_context or {}, result, list(last.values()))

@@ -19,6 +19,7 @@ from src.runtime.group_commit import GroupCommit
 from src.runtime.statements import statements
 
 Row = dict[str, Any]
+_ENCODE = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 LOST_STATEMENT = ("26000", "42P05")
 """SQLSTATE: there is no such prepared statement; it exists already."""
 
@@ -171,9 +172,9 @@ class _Session:
         return written
 
     def _execute(self, cursor: DBAPICursor, name: str, rows: list[Row]) -> list[Any]:
-        text = json.dumps(
-            [{**row, "place": place} for place, row in enumerate(rows)], ensure_ascii=False, separators=(",", ":")
-        )
+        for place, row in enumerate(rows):
+            row["place"] = place
+        text = _ENCODE(rows)
         statement = self._statements[name]
         if self._database.is_sqlite:
             cursor.execute(statement, (text,))

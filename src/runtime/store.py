@@ -176,11 +176,8 @@ def outcome_of(row: Any, output: Context) -> Outcome:
 
 
 def _attempt_rows(claim: Claim, attempts: Iterable[Attempt]) -> tuple[list[Row], list[Row]]:
-    rows: list[Row] = []
     blobs: list[Row] = []
-    for attempt in attempts:
-        rows.append(_attempt_row(claim, attempt, blobs))
-    return rows, blobs
+    return [_attempt_row(claim, attempt, blobs) for attempt in attempts], blobs
 
 
 def _attempt_row(claim: Claim, attempt: Attempt, blobs: list[Row]) -> Row:
@@ -235,4 +232,4 @@ def _blob_rows(found: dict[str, str], now: datetime) -> list[Row]:
 
 def _timestamp(at: datetime) -> str:
     """UTC, in the one form that both databases read."""
-    return at.strftime("%Y-%m-%d %H:%M:%S.%f")
+    return at.isoformat(" ", "microseconds")[:26]

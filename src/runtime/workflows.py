@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from src.core.definition import build_graph
@@ -19,6 +19,9 @@ from src.core.outcome import Context, Json
 from src.database import Database
 from src.models import Workflow, WorkflowVersion
 
+PINNED = select(Workflow.version, Workflow.initial_context, Workflow.client_id).where(
+    Workflow.id == bindparam("which"), Workflow.archived_at.is_(None)
+)
 Definition = Mapping[str, Json]
 MAX_GRAPHS = 256
 """Versions whose graphs are kept ready to run."""
@@ -112,10 +115,8 @@ class Workflows:
 
     def pinned(self, workflow_id: int) -> Any:
         """What a new execution takes from its workflow: version, initial_context, client_id. Raises NotFound."""
-        wanted = (Workflow.version, Workflow.initial_context, Workflow.client_id)
-        query = select(*wanted).where(Workflow.id == workflow_id, Workflow.archived_at.is_(None))
         with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(PINNED, {"which": workflow_id}).one_or_none()
         if row is None:
             raise NotFound("workflow", workflow_id)
         return row
