@@ -63,9 +63,8 @@ def nodes_table(entries: list[dict[str, Any]]) -> Table:
     for entry in entries:
         changed = Text(", ".join(entry["output_result"] or {}), no_wrap=True, overflow="ellipsis")
         time = f"{entry['execution_time'] * 1000:.1f} ms"
-        table.add_row(
-            entry["node_id"], entry["node_type"], entry["status"], entry["decision_result"] or "", time, changed
-        )
+        branch = entry["decision_result"] or ""
+        table.add_row(entry["node_id"], entry["node_type"], entry["status"], branch, time, changed)
     return table
 
 
@@ -80,10 +79,8 @@ def result_table(result: dict[str, Any]) -> Table:
 def show_next(nova: httpx2.Client, workflow_id: int) -> None:
     body = json.dumps({"initial_context": {"mail": "under-limit.eml"}})
     console.print("\nRun another mail yourself:\n")
-    command = (
-        f"curl -X POST {nova.base_url}workflows/{workflow_id}/execute -H 'Content-Type: application/json' -d '{body}'"
-    )
-    console.print(Text(f"  {command}\n"), soft_wrap=True)
+    url = nova.base_url.join(f"/workflows/{workflow_id}/execute")
+    console.print(Text(f"  curl -X POST {url} -H 'Content-Type: application/json' -d '{body}'\n"), soft_wrap=True)
 
 
 def table_of(*columns: str) -> Table:

@@ -19,7 +19,7 @@ _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 def fetch_mail(context: Context) -> Context:
     """Read the mail that `context["mail"]` names.
 
-    `raw_mail` holds one character per byte (Latin-1), so that `.encode("latin-1")` gives back exactly what was received.
+    `raw_mail` holds a character per byte (Latin-1): `.encode("latin-1")` gives back exactly what was received.
 
     Raises:
         ValueError: the inbox has no mail of that name.
@@ -42,7 +42,7 @@ def add_to_review_list(context: Context) -> Context:
 
 
 def _keep(table: str, context: Context) -> Context:
-    """Write one row per sender and invoice number, however often it is called: a node in flight at a crash runs again."""
+    """One row per sender and invoice number, however often it is called: a node in flight at a crash runs again."""
     path = _database_path(context)
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, timeout=30)) as database, database:

@@ -73,7 +73,10 @@ class Workflows:
         return workflow_id
 
     def save(self, workflow_id: int, draft: Draft, *, expected_version: int | None) -> int:
-        """Save another version; answers its number. `expected_version` None saves over whatever is there.
+        """Save another version; answers its number. Saving what stands there already changes nothing.
+
+        Args:
+            expected_version: the one that the draft was made from; None saves over whatever is there.
 
         Raises:
             DefinitionError, DuplicateName, NotFound, VersionMismatch
@@ -83,12 +86,16 @@ class Workflows:
         try:
             with self._database.write() as connection:
                 current = _lock(connection, workflow_id, expected_version)
-                values = {"version": current + 1, "updated_at": now, **_columns(draft)}
+                columns = _columns(draft)
+                if all(getattr(current, name) == value for name, value in columns.items()):
+                    return int(current.version)
+                version = int(current.version) + 1
+                values = {"version": version, "updated_at": now, **columns}
                 connection.execute(update(Workflow).where(Workflow.id == workflow_id).values(**values))
-                _add_version(connection, workflow_id, current + 1, draft.graph_definition, now)
+                _add_version(connection, workflow_id, version, draft.graph_definition, now)
         except IntegrityError:
             raise DuplicateName(draft.name) from None
-        return current + 1
+        return version
 
     def keep(self, draft: Draft) -> int:
         """The id of the workflow of this name, at this definition: created, given another version, or left as it is."""
@@ -96,10 +103,7 @@ class Workflows:
             row = self.find_by_name(draft.name)
         except NotFound:
             return self.create(draft)
-        if (row.graph_definition, row.initial_context) != (draft.graph_definition, draft.initial_context):
-            self.save(row.id, draft, expected_version=row.version)
-        else:
-            self.check(draft)  # it may name a function that is not there any more
+        self.save(row.id, draft, expected_version=None)
         return int(row.id)
 
     def archive(self, workflow_id: int, *, expected_version: int | None) -> None:
@@ -175,12 +179,12 @@ def _add_version(connection: Connection, workflow_id: int, version: int, definit
     connection.execute(insert(WorkflowVersion).values(graph_definition=definition, **values))
 
 
-def _lock(connection: Connection, workflow_id: int, expected_version: int | None) -> int:
-    """The current version, held until the transaction ends."""
-    query = select(Workflow.version).where(Workflow.id == workflow_id, Workflow.archived_at.is_(None))
-    current: int | None = connection.execute(query.with_for_update()).scalar()
-    if current is None:
+def _lock(connection: Connection, workflow_id: int, expected_version: int | None) -> Any:
+    """The row of a workflow in use, held until the transaction ends."""
+    in_use = (Workflow.id == workflow_id, Workflow.archived_at.is_(None))
+    row = connection.execute(select(*Workflow.__table__.columns).where(*in_use).with_for_update()).one_or_none()
+    if row is None:
         raise NotFound("workflow", workflow_id)
-    if expected_version not in (None, current):
-        raise VersionMismatch(current)
-    return current
+    if expected_version not in (None, row.version):
+        raise VersionMismatch(row.version)
+    return row
