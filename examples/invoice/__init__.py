@@ -1,1 +1,1 @@
-"""A supplier invoice from the mail to the client's database; `workflow.json` is the graph, `functions.py` the team's own code."""
+"""A supplier invoice, from mail to database: `workflow.json`, and the team's own code in `functions.py`."""

@@ -1,4 +1,4 @@
-"""The team's own code for the invoice example: reads a mail from `inbox/` and keeps invoices in the client's SQLite file.
+"""The team's own code for the invoice example: reads mails from `inbox/`, keeps invoices in the client's SQLite file.
 
 Nova registers the public functions of this module when `NOVA_FUNCTIONS=examples.invoice.functions`.
 """

@@ -1,5 +1,6 @@
 """The engine: the one place where nodes are run. A route, a worker and the command line all end up in `run`."""
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from src.core.plan import Plan
 from src.core.store import Claim, Store
 from src.core.values import plain_object
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class NodeChange:
@@ -27,7 +30,7 @@ class NodeChange:
 
 
 class Run:
-    """One execution in the hands of this process: its claim, its plan, and what is under way."""
+    """One execution in the hands of this process: its claim, its plan (the checkpoints replayed), what is under way."""
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
@@ -85,18 +88,25 @@ class GraphEngine:
             while self.advance(run):
                 pass
         except LeaseLost:
-            run.claim.lost.set()
+            logger.warning("execution %s is another runner's now", execution_id)
         finally:
+            run.claim.lost.set()  # whatever is still under way works for nobody
             self._store.forget(run.claim)
 
     def begin(self, execution_id: int) -> Run | None:
-        """Claim an execution and replay its checkpoints; None where there is nothing to drive."""
+        """Claim an execution and replay its checkpoints; None where there is nothing to drive.
+
+        Raises:
+            ValueError: the checkpoints do not fit the graph.
+        """
         claim = self._store.claim(execution_id)
         if claim is None:
             return None
-        run = Run(claim)
-        self._run_effect_free(run)
-        return run
+        try:
+            return Run(claim)
+        except ValueError:
+            self._store.forget(claim)
+            raise
 
     def advance(self, run: Run) -> bool:
         """One turn: start what is ready, wait until something ends, commit it. False when nothing is left to do.
@@ -104,6 +114,7 @@ class GraphEngine:
         Raises:
             LeaseLost: another runner has the execution; this turn wrote nothing.
         """
+        self._run_effect_free(run)
         if not run.is_over:
             self._start(run)
             self._collect(run)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from src.core.fold import Fold
 from src.core.graph import Graph
 from src.core.node import Node
-from src.core.outcome import Context, Failed, NodeError, Outcome, Succeeded
+from src.core.outcome import Context, Failed, NodeError, Outcome, Succeeded, Waiting
 from src.core.status import Status
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How an execution ends."""
+    """How an execution ends, or that it waits."""
 
     status: Status
     result: Context
@@ -32,6 +32,7 @@ class Plan:
         self._live: dict[str, list[str]] = {node_id: [] for node_id in graph.nodes}
         self._ready = {node_id for node_id, inputs in self._unsettled.items() if inputs == 0}
         self._settled: dict[str, Outcome | None] = {}
+        self._waits = False
         self._failure: tuple[str, NodeError] | None = None
         for node_id, outcome in history:  # there is no other way in
             self.record(node_id, outcome)
@@ -62,6 +63,8 @@ class Plan:
                 self._failure = self._failure or (node_id, error)
                 self._ready.discard(node_id)
                 self._settled[node_id] = outcome
+            case Waiting():
+                self._waits = True
         return []
 
     @property
@@ -79,7 +82,7 @@ class Plan:
         if self._failure:
             node_id, error = self._failure
             return Verdict(Status.FAILED, self._fold.all(), error, node_id)
-        return Verdict(Status.COMPLETED, self._fold.all())
+        return Verdict(Status.WAITING if self._waits else Status.COMPLETED, self._fold.all())
 
     def _settle(self, node_id: str, outcome: Succeeded | None) -> list[Node]:
         """Pass on that a node is done (or skipped: None), down to every node that it makes ready."""

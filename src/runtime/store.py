@@ -92,19 +92,15 @@ class SqlStore:
         self._ledger.write(Entry("checkpoint", claim.token, claim.execution_id, attempts=rows, blobs=blobs))
 
     def settle(self, claim: Claim, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
-        now = datetime.now(UTC)
         rows, blobs = _attempt_rows(claim, attempts)
-        result, big = slim(verdict.result)
-        settlement: Row = {
-            "id": claim.execution_id,
-            "lease_token": claim.token,
-            "status": verdict.status,
-            "result": result,
-            "error": _error(verdict),
-            "completed_at": _timestamp(now),
-            "execution_time": (now - claim.started_at).total_seconds(),
-        }
-        blobs += _blob_rows(big, now)
+        settlement: Row = {"id": claim.execution_id, "lease_token": claim.token, "status": verdict.status}
+        if verdict.status.is_final:
+            now = datetime.now(UTC)
+            settlement["result"], big = slim(verdict.result)
+            settlement["error"] = _error(verdict)
+            settlement["completed_at"] = _timestamp(now)
+            settlement["execution_time"] = (now - claim.started_at).total_seconds()
+            blobs += _blob_rows(big, now)
         self._ledger.write(Entry("settle", claim.token, claim.execution_id, None, rows, settlement, blobs))
 
     def release(self, claim: Claim) -> None:

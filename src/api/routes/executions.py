@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from src.api.dependencies import MAX_ID, Id, Installed, Limit, Skip
-from src.api.errors import problem
+from src.api.errors import RETRY_AFTER_SECONDS, problem
 from src.api.requests import StrictRoute, preferences
 from src.api.schemas import PROBLEMS, Chain, Execution, ExecutionList, Task
 from src.api.views import entry_view, execution_view, server_timing, summary_view, task_view
@@ -29,7 +29,11 @@ class Order(BaseModel):
 
 @router.post(
     "/workflows/{workflow_id}/execute",
-    responses={200: {"model": Execution, "description": "It is finished: `status` says how."}, **PROBLEMS},
+    responses={
+        200: {"model": Execution, "description": "It is finished: `status` says how."},
+        202: {"model": Execution, "description": "It goes on elsewhere: look at `Location` after `Retry-After`."},
+        **PROBLEMS,
+    },
 )
 async def execute_workflow(
     workflow_id: Id, request: Request, nova: Installed, order: Annotated[Order | None, Body()] = None
@@ -43,6 +47,8 @@ async def execute_workflow(
         return nova.executions.run_inline(nova.executions.order(workflow_id, asked.initial_context, asked.client_slug))
 
     found = await asyncio.wrap_future(nova.dispatcher.submit(run))
+    if not Status(found.row.status).is_final:
+        return _unfinished(found)
     if found.row.status == Status.FAILED and preferences(request).get("handling") == "strict":
         return _failure(request, found)
     headers = {"Content-Location": f"/executions/{found.row.id}", "Server-Timing": server_timing(found.nodes)}
@@ -78,6 +84,12 @@ def get_chain(execution_id: Id, nova: Installed) -> Response:
 def get_task(task_id: str, nova: Installed) -> Response:
     """The same run in Celery's words, read from its row. An unknown task is 404, never PENDING."""
     return JSONResponse(task_view(nova.executions.find_by_task(task_id)))
+
+
+def _unfinished(found: Found) -> Response:
+    """Another runner has taken it over, and goes on with it."""
+    headers = {"Location": f"/executions/{found.row.id}", "Retry-After": str(RETRY_AFTER_SECONDS)}
+    return JSONResponse(execution_view(found), 202, headers=headers)
 
 
 def _failure(request: Request, found: Found) -> Response:
