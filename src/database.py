@@ -1,6 +1,7 @@
 """Engines and connections. SQLite and PostgreSQL differ only here (and in the clock of `models/columns.py`)."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
@@ -8,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from src.core.errors import NotReady
 
+PAUSE_SECONDS = 1.0
+"""A connection that was not used for longer is asked whether it still is one."""
 MIGRATIONS = Path(__file__).parent / "models" / "migrations"
 
 
@@ -41,31 +46,42 @@ class Database:
         self.engine = _sqlite_engine(self.url, pool_size) if self.is_sqlite else _postgresql_engine(self.url, pool_size)
         self.turn: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
         """Held while writing. SQLite's own busy handler lets some of fifty threads starve; a lock does not."""
+        self._writing = self.engine.execution_options(
+            **({"writes": True} if self.is_sqlite else {"isolation_level": "READ COMMITTED"})
+        )
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection to read with; takes no write lock."""
-        options: dict[str, Any] = {"reads": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
-        with self.engine.connect().execution_options(**options) as connection:
+        """A connection to read with: no transaction, no lock. Raises NotReady where the database does not answer."""
+        with _answering(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction, committed at the end of the block."""
-        with self.turn, self.engine.begin() as connection:
+        """A transaction, committed at the end of the block. Raises NotReady where the database does not answer."""
+        with _answering(), self.turn, self._writing.begin() as connection:
             yield connection
 
     def close(self) -> None:
         self.engine.dispose()
 
 
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        raise NotReady(f"The database does not answer: {reason}") from error
+
+
 def _postgresql_engine(url: URL, pool_size: int) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_pre_ping=True,
         pool_recycle=300,
+        isolation_level="AUTOCOMMIT",
         connect_args={
             "connect_timeout": 5,
             "keepalives_idle": 30,
@@ -74,6 +90,20 @@ def _postgresql_engine(url: URL, pool_size: int) -> Engine:
             "-c idle_in_transaction_session_timeout=60s",
         },
     )
+
+    @event.listens_for(engine, "checkout")
+    def _ping_after_a_pause(connection: Any, record: ConnectionPoolEntry, _: object) -> None:
+        """SQLAlchemy's own ping asks before every use; under load that is a third of what a read costs."""
+        now = time.monotonic()
+        used_at = record.info.get("used_at", now)
+        record.info["used_at"] = now
+        if now - used_at > PAUSE_SECONDS:
+            try:
+                engine.dialect.do_ping(connection)
+            except engine.dialect.loaded_dbapi.Error:
+                raise DisconnectionError from None
+
+    return engine
 
 
 def _sqlite_engine(url: URL, pool_size: int) -> Engine:
@@ -90,8 +120,8 @@ def _sqlite_engine(url: URL, pool_size: int) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
-        reads = connection.get_execution_options().get("reads")
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("writes"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
@@ -132,11 +162,8 @@ def newest_revision() -> str:
 
 
 def _revision(database: Database) -> str | None:
-    try:
-        with database.read() as connection:
-            if not inspect(connection).has_table("alembic_version"):
-                return None
-            revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-            return revision
-    except SQLAlchemyError as error:
-        raise NotReady(f"The database does not answer: {getattr(error, 'orig', None) or error}") from None
+    with database.read() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return revision

@@ -10,7 +10,7 @@ MAX_ID = 2**63 - 1
 """What a BIGINT holds."""
 
 
-def _installed(request: Request) -> Nova:
+async def _installed(request: Request) -> Nova:  # async: a plain function would be called in a thread of its own
     nova: Nova = request.app.state.nova
     return nova
 

@@ -33,7 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.add_middleware(RequestFrame, on_exposed=_expose)
     errors.install(app)
-    for routes in (workflows, executions, health):
+    for routes in (executions, workflows, health):
         app.include_router(routes.router)
     return app
 

@@ -1,15 +1,16 @@
 """How rows look from outside."""
 
 import re
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row
 
 from src.core.errors import Problem
 from src.core.status import CELERY_WORDS, Status
-from src.runtime.executions import Entry, Found
+from src.runtime.executions import Entry, Found, NodeState
 
 View = dict[str, Any]
 MAX_TIMED_NODES = 50
@@ -41,11 +42,7 @@ def summary_view(row: Row[Any]) -> View:
 
 
 def execution_view(found: Found) -> View:
-    nodes = [
-        {"id": row.node_id, "status": row.status, "attempt": row.attempt, "execution_time": row.execution_time}
-        for row in found.nodes
-    ]
-    return summary_view(found.row) | {"result": found.result, "nodes": nodes}
+    return summary_view(found.row) | {"result": found.result, "nodes": [node._asdict() for node in found.nodes]}
 
 
 def task_view(found: Found) -> View:
@@ -66,10 +63,15 @@ def entry_view(entry: Entry) -> View:
     return view | _moments(entry.row, "started_at", "timestamp")
 
 
-def server_timing(nodes: Iterable[Row[Any]]) -> str:
+def server_timing(nodes: Sequence[NodeState]) -> str:
     """`Server-Timing` (W3C): a metric for each node, in milliseconds."""
-    names = ((re.sub(r"[^\w.-]", "_", row.node_id, flags=re.ASCII)[:60], row.execution_time) for row in nodes)
-    return ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in list(names)[:MAX_TIMED_NODES])
+    timed = [f"{_token(node.id)};dur={node.execution_time * 1000:.1f}" for node in nodes[:MAX_TIMED_NODES]]
+    return ", ".join(timed)
+
+
+@lru_cache(4096)
+def _token(node_id: str) -> str:
+    return re.sub(r"[^\w.-]", "_", node_id, flags=re.ASCII)[:60]
 
 
 def _moments(row: Row[Any], *names: str) -> View:
@@ -77,7 +79,5 @@ def _moments(row: Row[Any], *names: str) -> View:
 
 
 def _iso(moment: datetime | None) -> str | None:
-    """RFC 3339, in UTC."""
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    """RFC 3339. What comes from the database is in UTC."""
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z") if moment else None

@@ -55,6 +55,23 @@ def _sqlite_moment(element: moment, compiler: SQLCompiler, **options: Any) -> st
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {seconds} || ' seconds') || '000')"
 
 
+class json_rows(GenericFunction[list[Any]]):  # noqa: N801
+    """`json_rows(a, b)`: the rows of a query as one JSON array of arrays."""
+
+    type = JSON()
+    inherit_cache = True
+
+
+@compiles(json_rows, "postgresql")
+def _postgresql_json_rows(element: json_rows, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_agg(json_build_array({compiler.process(element.clauses, **options)}))"
+
+
+@compiles(json_rows, "sqlite")
+def _sqlite_json_rows(element: json_rows, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_group_array(json_array({compiler.process(element.clauses, **options)}))"
+
+
 class Base(DeclarativeBase):
     metadata = MetaData(
         naming_convention={

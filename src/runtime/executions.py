@@ -1,7 +1,7 @@
 """Executions from outside: started, and looked at. Always read from the row, never from memory."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, Select, bindparam, func, select
 
@@ -14,6 +14,7 @@ from src.core.values import plain_object
 from src.core.verify import History, Kept, violations
 from src.database import Database
 from src.models import ChainOfWork, Execution, ExecutionEvent
+from src.models.columns import json_rows
 from src.runtime.blobs import fatten
 from src.runtime.clients import Clients
 from src.runtime.store import NewExecution, SqlStore, outcome_of
@@ -24,14 +25,28 @@ SUMMARY = (
     Execution.status, Execution.mode, Execution.error,
     Execution.execution_time, Execution.created_at, Execution.started_at, Execution.completed_at,
 )  # fmt: skip
-WHOLE = (*SUMMARY, Execution.initial_context, Execution.result, Execution.lease_token, Execution.lease_owner)
-BY_ID = select(*WHOLE).where(Execution.id == bindparam("which"))
-BY_TASK = select(*WHOLE).where(Execution.task_id == bindparam("which"))
-NODES = (
+_ATTEMPTS = (
     select(ChainOfWork.node_id, ChainOfWork.status, ChainOfWork.attempt, ChainOfWork.execution_time)
-    .where(ChainOfWork.execution_id == bindparam("which"))
+    .where(ChainOfWork.execution_id == Execution.id)
     .order_by(ChainOfWork.id)
+    .correlate(Execution)
+    .subquery()
 )
+WHOLE = select(
+    *SUMMARY, Execution.initial_context, Execution.result, Execution.lease_token, Execution.lease_owner,
+    select(json_rows(*_ATTEMPTS.columns)).scalar_subquery().label("attempts"),
+)  # fmt: skip
+BY_ID = WHOLE.where(Execution.id == bindparam("which"))
+BY_TASK = WHOLE.where(Execution.task_id == bindparam("which"))
+
+
+class NodeState(NamedTuple):
+    """The last attempt at a node."""
+
+    id: str
+    status: str
+    attempt: int
+    execution_time: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +56,7 @@ class Found:
     row: Row[Any]
     initial_context: Context
     result: Context | None
-    nodes: list[Row[Any]]
-    """The last attempt at each node: node_id, status, attempt, execution_time."""
+    nodes: list[NodeState]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +187,8 @@ class Executions:
             row = connection.execute(query, {"which": which}).one_or_none()
             if row is None:
                 raise NotFound(what, which)
-            attempts = connection.execute(NODES, {"which": row.id})
-            last: dict[str, Any] = {attempt.node_id: attempt for attempt in attempts}
             initial_context, result = fatten(connection, [row.initial_context, row.result])
+        last = {attempt[0]: NodeState(*attempt) for attempt in row.attempts or ()}
         return Found(row, initial_context or {}, result, list(last.values()))
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from src.core.errors import NotReady
 from src.core.status import Status
 from src.core.store import Claim
 from src.database import Database
@@ -67,7 +68,7 @@ class Leases:
             try:
                 self.renew()
                 renewed_at = time.monotonic()
-            except SQLAlchemyError as error:
+            except (NotReady, SQLAlchemyError) as error:
                 logger.warning("leases could not be renewed: %s", error.__class__.__name__)
             if time.monotonic() - renewed_at > self.seconds:
                 self._lose_all()
