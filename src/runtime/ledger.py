@@ -90,7 +90,9 @@ class Ledger:
                 missing = [entry for entry, execution_id in zip(entries, found, strict=True) if execution_id is None]
                 written = iter(self._session.transaction(missing) if missing else ())
                 return [next(written) if execution_id is None else execution_id for execution_id in found]
-            except (self._session.errors, OSError) as error:
+            except NotReady:
+                continue
+            except self._session.errors as error:
                 if not self._session.is_disconnect(error):
                     return [error] * len(entries)
         return [NotReady(f"The database has not answered for {self._patience_seconds:g} s.")] * len(entries)
@@ -124,6 +126,7 @@ class _Session:
         self._database = database
         self._statements = statements(is_sqlite=database.is_sqlite, lease_seconds=lease_seconds)
         self._connection: PoolProxiedConnection | None = None
+        self._cursor: DBAPICursor | None = None
         self._prepares = not database.is_sqlite
         self._prepared: set[str] = set()
         self.errors: type[Exception] = database.engine.dialect.loaded_dbapi.Error
@@ -142,24 +145,18 @@ class _Session:
     def close(self) -> None:
         if self._connection is not None:
             self._connection.invalidate()
-        self._connection = None
+        self._connection = self._cursor = None
 
     def transaction(self, entries: Sequence[Entry]) -> Sequence[int | Exception]:
         """Write the entries and commit; answers their executions' ids, or LeaseLost for those that were not written."""
-        steps = {
-            "blobs": [row for entry in entries for row in entry.blobs],
-            "create": [entry.new for entry in entries if entry.new],
-            "keep": [row for entry in entries for row in entry.attempts],
-            "settle": [entry.settlement for entry in entries if entry.settlement],
-        }
         with self._database.turn:
-            written = self._commit({name: rows for name, rows in steps.items() if rows})
+            written = self._commit(_steps(entries))
         ids = {task_id: execution_id for execution_id, task_id in written.get("create", ())}
         kept, settled = Counter(written.get("keep", ())), set(written.get("settle", ()))
         return [_answer(entry, ids, kept, settled) for entry in entries]
 
     def _commit(self, steps: dict[str, list[Row]]) -> dict[str, list[Any]]:
-        cursor = self._cursor()
+        cursor = self._opened()
         if len(steps) == 1:  # a statement alone is its own transaction: one round trip, not three
             return {name: self._execute(cursor, name, rows) for name, rows in steps.items()}
         cursor.execute("BEGIN IMMEDIATE" if self._database.is_sqlite else "BEGIN")
@@ -187,13 +184,25 @@ class _Session:
             cursor.execute(f"EXECUTE nova_{name}(%s)", (text,))
         return list(cursor.fetchall()) if name != "blobs" else []
 
-    def _cursor(self) -> DBAPICursor:
-        if self._connection is None:
+    def _opened(self) -> DBAPICursor:
+        if self._cursor is None:
             self._connection = self._database.engine.raw_connection()
+            self._cursor = self._connection.cursor()
             self._prepared.clear()
-            if not self._database.is_sqlite:
-                self._connection.driver_connection.autocommit = True  # type: ignore[union-attr]
-        return self._connection.cursor()
+        return self._cursor
+
+
+def _steps(entries: Sequence[Entry]) -> dict[str, list[Row]]:
+    """The rows to write, by statement and in the order of the statements."""
+    steps: dict[str, list[Row]] = {"blobs": [], "create": [], "keep": [], "settle": []}
+    for entry in entries:
+        steps["blobs"] += entry.blobs
+        steps["keep"] += entry.attempts
+        if entry.new:
+            steps["create"].append(entry.new)
+        if entry.settlement:
+            steps["settle"].append(entry.settlement)
+    return {name: rows for name, rows in steps.items() if rows}
 
 
 def _answer(
