@@ -1,6 +1,6 @@
 """How fast Nova is, as a ratio to the same writes by hand, on PostgreSQL and SQLite, in one run.
 
-python -m benchmarks                              everything, about ten minutes
+python -m benchmarks                              everything, about seven minutes
 python -m benchmarks --quick                      one short round of each: does it run?
 python -m benchmarks --only postgresql http-8     these alone
 """

@@ -35,15 +35,18 @@ class Run:
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
         self.plan = Plan(claim.graph, claim.initial_context, claim.history)
-        self.ready: deque[Node] = deque(self.plan.ready())
+        self.ready: deque[Node] = deque()
+        self.effect_free: deque[Node] = deque()
+        """Ready too, and needing no commit of their own."""
         self.under_way = 0
         self.ended: SimpleQueue[Attempt] = SimpleQueue()
         self.unsaved: list[Attempt] = []
         self._attempts = dict(claim.attempts)
+        self._take(self.plan.ready())
 
     @property
     def is_over(self) -> bool:
-        return not self.ready and not self.under_way
+        return not (self.ready or self.under_way or self.effect_free)
 
     def next_attempt(self, node: Node) -> int:
         self._attempts[node.id] = self._attempts.get(node.id, 0) + 1
@@ -51,14 +54,18 @@ class Run:
 
     def record(self, attempt: Attempt) -> None:
         self.unsaved.append(attempt)
-        became_ready = self.plan.record(attempt.node_id, attempt.outcome)
-        if isinstance(attempt.outcome, Failed):
+        self._take(self.plan.record(attempt.node_id, attempt.outcome))
+        if self.plan.failed:
             self.ready.clear()
-        self.ready.extend(became_ready)
+            self.effect_free.clear()
 
     def take_unsaved(self) -> list[Attempt]:
         unsaved, self.unsaved = self.unsaved, []
         return unsaved
+
+    def _take(self, nodes: list[Node]) -> None:
+        for node in nodes:
+            (self.effect_free if node.effect_free else self.ready).append(node)
 
 
 class GraphEngine:
@@ -155,16 +162,9 @@ class GraphEngine:
 
     def _run_effect_free(self, run: Run) -> None:
         """Run the ready nodes that need no commit of their own; they ride in the checkpoint that comes next."""
-        held: list[Node] = []
-        while run.ready:
-            node = run.ready.popleft()
-            if node.effect_free:
-                run.record(self._attempt(node, self._visit(run, node)))
-            else:
-                held.append(node)
-            if run.plan.failed:
-                held.clear()
-        run.ready.extend(held)
+        while run.effect_free:
+            node = run.effect_free.popleft()
+            run.record(self._attempt(node, self._visit(run, node)))
 
     def _visit(self, run: Run, node: Node) -> Visit:
         claim = run.claim
