@@ -52,7 +52,7 @@ def failed(message: str = "no") -> Failed:
 
 
 def attempt_at(node_id: str, outcome: Outcome | None = None, *, number: int = 1, node_type: str = "action") -> Attempt:
-    return Attempt(node_id, node_type, number, outcome or Succeeded({node_id: number}), NOON, NOON, 0.0)
+    return Attempt(node_id, node_type, number, outcome or Succeeded({node_id: number}), NOON, execution_time=0.0)
 
 
 class Case(NamedTuple):

@@ -19,6 +19,11 @@ from src.core.verify import History, Kept
 from tests.builders import NOON, DrawnNode
 
 Behaviour = Callable[[Visit], Outcome]
+ATTEMPT_STATUS: Mapping[type[Outcome], AttemptStatus] = {
+    Succeeded: AttemptStatus.SUCCESS,
+    Failed: AttemptStatus.FAILED,
+    Waiting: AttemptStatus.WAITING,
+}
 
 
 class FakeKinds:
@@ -183,7 +188,7 @@ class MemoryStore:
     def history(self, execution_id: int) -> History:
         row = self._rows[execution_id]
         kept = [_kept_row(token, attempt) for token, attempt in row.attempts]
-        result = row.verdict.result if row.verdict else None
+        result = row.verdict.result if row.verdict and row.status.is_final else None
         lease = (row.lease_token, row.lease_owner)
         return History(row.graph, row.status, *lease, row.initial_context, result, kept, row.returns)
 
@@ -240,13 +245,7 @@ def _kept(context: Context) -> Context:
 
 
 def _kept_row(token: int, attempt: Attempt) -> Kept:
-    output: Context = {}
-    branch = None
-    match attempt.outcome:
-        case Succeeded(output=output, branch=branch):
-            status = AttemptStatus.SUCCESS
-        case Failed():
-            status = AttemptStatus.FAILED
-        case Waiting():
-            status = AttemptStatus.WAITING
+    outcome = attempt.outcome
+    output, branch = (outcome.output, outcome.branch) if isinstance(outcome, Succeeded) else ({}, None)
+    status = ATTEMPT_STATUS[type(outcome)]
     return Kept(attempt.node_id, attempt.node_type, attempt.number, status, output, branch, token)

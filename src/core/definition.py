@@ -1,10 +1,11 @@
 """From a definition in native form to a `Graph`, or to the list of everything that is wrong with it."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError
 
-from src.core.errors import DefinitionError, Problem
+from src.core.errors import DefinitionError, Problem, escape_pointer
 from src.core.graph import Edge, Graph
 from src.core.node import Kinds, Node
 from src.core.outcome import Json
@@ -12,6 +13,8 @@ from src.core.outcome import Json
 MAX_NODES = 10_000
 MAX_ID = 200
 """Characters of a node's id."""
+ID_WANTED = f"expected a name of 1 to {MAX_ID} characters"
+PLACE = re.compile(r"[0-9]{1,9}")
 EDGE_FIELDS = frozenset({"from", "to", "condition"})
 
 
@@ -48,7 +51,8 @@ class _Reading:
         self.edges: list[Edge] = []
         self.edge_places: list[int] = []
         self._read_nodes(definition.get("nodes"), kinds)
-        self._read_edges(definition.get("edges", []))
+        if self.places:
+            self._read_edges(definition.get("edges", []))
 
     @property
     def knows_all_edges(self) -> bool:
@@ -66,29 +70,25 @@ class _Reading:
             self._problem("/nodes", f"{len(nodes):,} nodes: at most {MAX_NODES:,} are possible")
             return
         for place, fields in enumerate(nodes):
-            if self._claim_id(fields, place):
+            if isinstance(fields, dict) and isinstance(fields.get("id"), str):
                 self._read_node(fields, place, kinds)
-
-    def _claim_id(self, fields: Json, place: int) -> bool:
-        if not isinstance(fields, dict):
-            self._problem(f"/nodes/{place}", "expected an object")
-            return False
-        node_id = fields.get("id")
-        if not isinstance(node_id, str) or not node_id.strip() or len(node_id) > MAX_ID:
-            self._problem(f"/nodes/{place}/id", f"expected a name of 1 to {MAX_ID} characters")
-            return False
-        if node_id in self.places:
-            self._problem(f"/nodes/{place}/id", f"the id {node_id!r} is taken by node {self.places[node_id]}")
-            return False
-        self.places[node_id] = place
-        return True
+            else:
+                detail = ID_WANTED if isinstance(fields, dict) else "expected an object"
+                self._problem(f"/nodes/{place}{'/id' if isinstance(fields, dict) else ''}", detail)
 
     def _read_node(self, fields: Mapping[str, Json], place: int, kinds: Kinds) -> None:
+        node_id = fields["id"]
+        node: Node = _Unread(node_id, str(fields.get("type")))
         try:
-            self.nodes[fields["id"]] = kinds.read(fields)
+            node = kinds.read(fields)
         except DefinitionError as error:
-            self.nodes[fields["id"]] = _Unread(fields["id"], str(fields.get("type")))
             self.problems += [Problem(f"/nodes/{place}{found.pointer}", found.detail) for found in error.problems]
+        if not node_id.strip() or len(node_id) > MAX_ID:
+            self._problem(f"/nodes/{place}/id", ID_WANTED)
+        elif node_id in self.places:
+            self._problem(f"/nodes/{place}/id", f"the id {node_id!r} is taken by node {self.places[node_id]}")
+        else:
+            self.places[node_id], self.nodes[node_id] = place, node
 
     def _read_edges(self, edges: Json) -> None:
         if not isinstance(edges, list):
@@ -114,7 +114,8 @@ class _Reading:
         if not isinstance(fields.get("condition"), str | None):
             self._problem(f"{pointer}/condition", "expected the name of a branch")
         for unknown in sorted(fields.keys() - EDGE_FIELDS):
-            self._problem(f"{pointer}/{unknown}", 'unknown field: an edge has "from", "to" and "condition"')
+            detail = 'unknown field: an edge has "from", "to" and "condition"'
+            self._problem(f"{pointer}/{escape_pointer(unknown)}", detail)
 
     def _problem(self, pointer: str, detail: str) -> None:
         self.problems.append(Problem(pointer, detail))
@@ -177,7 +178,7 @@ def _cycle(graph: Graph) -> Sequence[str]:
     try:
         _ = graph.order
     except CycleError as error:
-        return [str(node_id) for node_id in reversed(error.args[1])]
+        return [str(node_id) for node_id in error.args[1]]
     return ()
 
 
@@ -195,4 +196,4 @@ def _problems_of_reach(reading: _Reading, graph: Graph) -> Iterator[Problem]:
 def _by_place(problem: Problem) -> list[tuple[int, str]]:
     """Sorts /nodes/2 before /nodes/10, and nodes before edges."""
     parts = problem.pointer.split("/")[1:]
-    return [(int(part), "") if part.isdigit() else (-1 if part == "nodes" else 0, part) for part in parts]
+    return [(int(part), "") if PLACE.fullmatch(part) else (-1 if part == "nodes" else 0, part) for part in parts]

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
+from threading import current_thread, main_thread
 from traceback import StackSummary, TracebackException
 
 from src.core.errors import LeaseLost, ValueRefused
@@ -189,19 +190,30 @@ class GraphEngine:
     def _outcome(self, node: Node, visit: Visit) -> Outcome:
         try:
             outcome = self._kinds.run(node, visit)
-            if isinstance(outcome, Succeeded) and outcome.output:
-                output = plain_object(outcome.output, max_bytes=self._max_output_bytes)
-                return Succeeded(output, outcome.branch, outcome.logs)
-            return outcome
+            return self._kept(outcome) if isinstance(outcome, Succeeded) else outcome
         except ValueRefused as refused:
             return Failed(NodeError("ValueRefused", f"the output cannot be kept: {refused}"))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 -- a node's bug ends as a failed attempt, not a lost run
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
+                raise
             return Failed(_told(error))
+
+    def _kept(self, outcome: Succeeded) -> Succeeded:
+        """What can be kept of it: JSON, and a branch that is text. Raises ValueRefused."""
+        if outcome.branch is not None:
+            plain_object({"branch": outcome.branch}, max_bytes=self._max_output_bytes)
+        if not outcome.output:
+            return outcome
+        output = plain_object(outcome.output, max_bytes=self._max_output_bytes)
+        return Succeeded(output, outcome.branch, outcome.logs)
 
 
 def _told(error: BaseException) -> NodeError:
     """The error with the frames outside Nova: those of the code that a kind has called."""
-    told = TracebackException.from_exception(error)  # survives an exception whose own str() raises
+    try:
+        told = TracebackException.from_exception(error)  # survives an exception whose own str() raises
+    except Exception as another:  # noqa: BLE001 -- one whose __cause__ raises is told by its name alone
+        return NodeError(type(error).__name__, f"it cannot be shown: {type(another).__name__}")
     ours, walk = 0, error.__traceback__
     while walk is not None and walk.tb_frame.f_globals.get("__name__", "").startswith("src."):
         ours, walk = ours + 1, walk.tb_next

@@ -32,7 +32,7 @@ class Plan:
         self._live: dict[str, list[str]] = {node_id: [] for node_id in graph.nodes}
         self._ready = {node_id for node_id, inputs in self._unsettled.items() if inputs == 0}
         self._settled: dict[str, Outcome | None] = {}
-        self._waits = False
+        self._waiting: set[str] = set()
         self._failure: tuple[str, NodeError] | None = None
         for node_id, outcome in history:  # there is no other way in
             self.record(node_id, outcome)
@@ -55,6 +55,7 @@ class Plan:
         """
         if node_id not in self._ready:
             raise ValueError(f"node {node_id!r} cannot have an outcome here: it is not ready")
+        self._waiting.discard(node_id)
         match outcome:
             case Succeeded():
                 self._fold.add(node_id, self._live[node_id], outcome.output)
@@ -64,7 +65,7 @@ class Plan:
                 self._ready.discard(node_id)
                 self._settled[node_id] = outcome
             case Waiting():
-                self._waits = True
+                self._waiting.add(node_id)
         return []
 
     @property
@@ -82,7 +83,7 @@ class Plan:
         if self._failure:
             node_id, error = self._failure
             return Verdict(Status.FAILED, self._fold.all(), error, node_id)
-        return Verdict(Status.WAITING if self._waits else Status.COMPLETED, self._fold.all())
+        return Verdict(Status.WAITING if self._waiting else Status.COMPLETED, self._fold.all())
 
     def _settle(self, node_id: str, outcome: Succeeded | None) -> list[Node]:
         """Pass on that a node is done (or skipped: None), down to every node that it makes ready."""

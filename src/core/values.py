@@ -58,7 +58,7 @@ class _Copy:
                     raise _Refused(f"keys are strings in JSON, this one is {_name(key)}")
                 copy[self._text(key)] = self._value(item, depth + 1)
             except _Refused as refused:
-                refused.keys.append(str(key))
+                refused.keys.append(_shown(key))
                 raise
         return copy
 
@@ -112,6 +112,13 @@ class _Copy:
         self._left -= size
         if self._left < 0:
             raise _Refused(f"larger than {self._max_bytes:,} bytes in all")
+
+
+def _shown(key: object) -> str:
+    try:
+        return str(key)
+    except Exception:  # noqa: BLE001 -- an int of too many digits, or a key of somebody's own class
+        return _name(key)
 
 
 def _name(value: object) -> str:

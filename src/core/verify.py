@@ -50,7 +50,7 @@ def _of_claims(history: History) -> Iterator[str]:
         yield f"claimed {history.lease_token} times, but back in the queue only {history.returns} times"
     if history.status.is_final and history.lease_owner is not None:
         yield f"it is {history.status}, and {history.lease_owner} still holds its lease"
-    newest = 1
+    newest = min(1, history.lease_token)
     for row in history.rows:
         if row.lease_token < newest:
             yield f"{_name(row)} was written under token {row.lease_token} after one under {newest}"

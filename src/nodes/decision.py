@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from jinja2 import TemplateError
-from pydantic import PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from src.core.outcome import Context, Failed, Json, NodeError, Outcome, Succeeded
 from src.nodes.code import DEFAULT_TIMEOUT_SECONDS, check_python, failure, run_code
@@ -25,7 +25,7 @@ class Decision(NodeConfig):
     code: str | None = None
     expression: str | None = None
     network: bool = False
-    memory_mb: int | None = None
+    memory_mb: int | None = Field(None, ge=32, le=65_536)
     _evaluate: Callable[[Context], Json] = PrivateAttr()
 
     @property

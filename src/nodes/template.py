@@ -1,10 +1,11 @@
 """Templates and expressions in node fields: `{{ context.x }}`. Jinja2's sandbox, narrowed until it can only compute."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, nodes
+from jinja2 import StrictUndefined, TemplateError, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -96,11 +97,9 @@ def compile_expression(source: str) -> Callable[[Context], Json]:
     Raises:
         TemplateProblem: it does not parse, or uses what is not offered.
     """
-    _check(f"{{{{ {source} }}}}", expression=True)
-    try:
+    with _problems():
+        _check(f"{{{{ {source} }}}}", expression=True)
         evaluate = _ENVIRONMENT.compile_expression(source, undefined_to_none=False)
-    except TemplateError as error:
-        raise TemplateProblem(str(error)) from None
     return lambda context: _settled(evaluate(context=context))
 
 
@@ -113,11 +112,22 @@ def compile_template(source: str) -> Callable[[Context], Json]:
     """
     if "{{" not in source and "{%" not in source and "{#" not in source:
         return lambda _: source
-    body = _check(source)
-    if len(body) == 1 and not isinstance(body[0], nodes.TemplateData):
-        return compile_expression(source.strip()[2:-2].strip("-+"))
-    template = _ENVIRONMENT.from_string(source)
+    with _problems():
+        body = _check(source)
+        if len(body) == 1 and not isinstance(body[0], nodes.TemplateData):
+            return compile_expression(source.strip()[2:-2].strip("-+"))
+        template = _ENVIRONMENT.from_string(source)
     return lambda context: template.render(context=context)
+
+
+@contextmanager
+def _problems() -> Iterator[None]:
+    try:
+        yield
+    except (TemplateError, SyntaxError, MemoryError) as error:
+        raise TemplateProblem(str(error)) from None
+    except RecursionError:
+        raise TemplateProblem("too long, or nested too deeply") from None
 
 
 def compile_value(value: Json) -> Callable[[Context], Json]:
@@ -135,12 +145,7 @@ def compile_value(value: Json) -> Callable[[Context], Json]:
 
 def _check(source: str, *, expression: bool = False) -> list[nodes.Node]:
     """Parse, and refuse all but output of expressions; answers the parts of the output."""
-    try:
-        tree = _ENVIRONMENT.parse(source)
-    except TemplateSyntaxError as error:
-        raise TemplateProblem(str(error)) from None
-    except RecursionError:
-        raise TemplateProblem("nested too deeply") from None
+    tree = _ENVIRONMENT.parse(source)
     if not all(isinstance(statement, nodes.Output) for statement in tree.body):
         raise TemplateProblem("only {{ ... }} is possible here, no {% ... %}")
     _check_names(tree)
