@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from src.core.errors import NotReady
+from src.core.failpoint import failpoint
 
 PAUSE_SECONDS = 1.0
 """A connection that was not used for longer is asked whether it still is one."""
@@ -57,10 +58,16 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction, committed at the end of the block. Raises NotReady where the database does not answer."""
+    def write(self, name: str = "write") -> Iterator[Connection]:
+        """A transaction, committed at the end of the block, between two failpoints that bear its name.
+
+        Raises:
+            NotReady: the database does not answer.
+        """
         with _answering(), self.turn, self._writing.begin() as connection:
             yield connection
+            failpoint(f"{name}.before_commit")
+        failpoint(f"{name}.after_commit")
 
     def close(self) -> None:
         self.engine.dispose()

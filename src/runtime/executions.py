@@ -17,7 +17,8 @@ from src.models import ChainOfWork, Execution, ExecutionEvent
 from src.models.columns import json_rows
 from src.runtime.blobs import fatten
 from src.runtime.clients import Clients
-from src.runtime.store import NewExecution, SqlStore, outcome_of
+from src.runtime.rows import outcome_of
+from src.runtime.store import NewExecution, SqlStore
 from src.runtime.workflows import Workflows
 
 SUMMARY = (

@@ -55,7 +55,7 @@ class Leases:
             return
         mine = (Execution.id.in_(held), Execution.lease_owner == self.owner, Execution.status == Status.RUNNING)
         query = update(Execution).where(*mine).values(lease_until=moment(self.seconds))
-        with self._database.write() as connection:
+        with self._database.write("renew") as connection:
             rows = connection.execute(query.returning(Execution.id, Execution.lease_token))
             renewed = {(row.id, row.lease_token) for row in rows}
         for claim in held.values():
@@ -88,7 +88,7 @@ def recover(database: Database, *, alive: str | None = None) -> list[int]:
     gone = Execution.lease_until < moment(0.0)
     if alive is not None:
         gone = gone | (Execution.lease_owner != alive)
-    with database.write() as connection:
+    with database.write("recover") as connection:
         rows = connection.execute(
             select(Execution.id, Execution.lease_owner, Execution.lease_token)
             .where(Execution.status == Status.RUNNING, gone)

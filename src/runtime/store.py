@@ -1,28 +1,24 @@
 """The SQL store: claims, and attempts as rows. What an execution looks like from outside is in `executions.py`."""
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
 from src.core.graph import Graph
-from src.core.outcome import Attempt, Context, ErrorClass, Failed, NodeError, Outcome, Succeeded, Waiting
+from src.core.outcome import Attempt, Context, Outcome
 from src.core.plan import Verdict
 from src.core.status import AttemptStatus, Status, may_become
 from src.core.store import Claim
-from src.core.values import plain_text
 from src.database import Database
 from src.models import ChainOfWork, Execution, ExecutionEvent
 from src.models.columns import moment
 from src.runtime.blobs import fatten, slim
 from src.runtime.leases import Leases
 from src.runtime.ledger import Entry, Ledger, Row
-
-MAX_LOGS = 64 * 1024
-MAX_MESSAGE = 8 * 1024
+from src.runtime.rows import attempt_rows, blob_rows, error_columns, outcome_of, timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +58,10 @@ class SqlStore:
             "initial_context": context,
             "lease_owner": self._leases.owner,
             "lease_token": 1,
-            "created_at": _timestamp(now),
-            "started_at": _timestamp(now),
+            "created_at": timestamp(now),
+            "started_at": timestamp(now),
         }
-        execution_id = self._ledger.write(Entry("create", 1, new=row, blobs=_blob_rows(blobs, now)))
+        execution_id = self._ledger.write(Entry("create", 1, new=row, blobs=blob_rows(blobs, now)))
         claim = Claim(execution_id, 1, task_id, graph, new.initial_context, now)
         self._granted[execution_id] = claim
         self._leases.hold(claim)
@@ -88,25 +84,26 @@ class SqlStore:
         return claim
 
     def checkpoint(self, claim: Claim, attempts: Sequence[Attempt]) -> None:
-        rows, blobs = _attempt_rows(claim, attempts)
+        rows, blobs = attempt_rows(claim, attempts)
         self._ledger.write(Entry("checkpoint", claim.token, claim.execution_id, attempts=rows, blobs=blobs))
 
     def settle(self, claim: Claim, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
-        rows, blobs = _attempt_rows(claim, attempts)
+        rows, blobs = attempt_rows(claim, attempts)
         settlement: Row = {"id": claim.execution_id, "lease_token": claim.token, "status": verdict.status}
         if verdict.status.is_final:
             now = datetime.now(UTC)
             settlement["result"], big = slim(verdict.result)
-            settlement["error"] = _error(verdict)
-            settlement["completed_at"] = _timestamp(now)
+            if verdict.error:
+                settlement["error"] = {**error_columns(verdict.error), "node_id": verdict.node_id}
+            settlement["completed_at"] = timestamp(now)
             settlement["execution_time"] = (now - claim.started_at).total_seconds()
-            blobs += _blob_rows(big, now)
+            blobs += blob_rows(big, now)
         self._ledger.write(Entry("settle", claim.token, claim.execution_id, None, rows, settlement, blobs))
 
     def release(self, claim: Claim) -> None:
         mine = (Execution.id == claim.execution_id, Execution.lease_token == claim.token)
-        query = update(Execution).where(*mine, Execution.status.in_(may_become(Status.QUEUED)))
-        with self._database.write() as connection:
+        query = update(Execution).where(*mine, Execution.status == Status.RUNNING)
+        with self._database.write("release") as connection:
             freed = connection.execute(query.values(status=Status.QUEUED, lease_owner=None, lease_until=None))
             if freed.rowcount:
                 data = {"owner": self._leases.owner, "lease_token": claim.token}
@@ -120,7 +117,7 @@ class SqlStore:
         """One conditional update: of all who try, one wins."""
         query = update(Execution).where(Execution.id == execution_id, Execution.status.in_(may_become(Status.RUNNING)))
         now = datetime.now(UTC)
-        with self._database.write() as connection:
+        with self._database.write("claim") as connection:
             row = connection.execute(
                 query.values(
                     status=Status.RUNNING,
@@ -161,71 +158,3 @@ def _history(connection: Connection, execution_id: int) -> tuple[list[tuple[str,
         if row.status in settled
     ]
     return history, attempts
-
-
-def outcome_of(row: Any, output: Context) -> Outcome:
-    """The outcome that a row of `chain_of_work` keeps."""
-    if row.status == AttemptStatus.SUCCESS:
-        return Succeeded(output, row.decision_result)
-    error = NodeError(row.error_type, row.error_message, ErrorClass(row.error_class), row.error_traceback or "")
-    return Failed(error)
-
-
-def _attempt_rows(claim: Claim, attempts: Iterable[Attempt]) -> tuple[list[Row], list[Row]]:
-    blobs: list[Row] = []
-    return [_attempt_row(claim, attempt, blobs) for attempt in attempts], blobs
-
-
-def _attempt_row(claim: Claim, attempt: Attempt, blobs: list[Row]) -> Row:
-    outcome = attempt.outcome
-    row: Row = {
-        "execution_id": claim.execution_id,
-        "lease_token": claim.token,
-        "node_id": attempt.node_id,
-        "node_type": attempt.node_type,
-        "attempt": attempt.number,
-        "execution_time": round(attempt.execution_time, 6),
-        "started_at": _timestamp(attempt.started_at),
-        "timestamp": _timestamp(attempt.ended_at),
-    }
-    if outcome.logs:
-        row["logs"] = plain_text(outcome.logs, max_length=MAX_LOGS)
-    match outcome:
-        case Succeeded():
-            row["status"] = AttemptStatus.SUCCESS
-            row["output_result"], found = slim(outcome.output)
-            row["decision_result"] = outcome.branch
-            if outcome.branch is not None:
-                has_edge = outcome.branch in claim.graph.branches[attempt.node_id]
-                row["path_taken"] = outcome.branch if has_edge else "default"
-            blobs += _blob_rows(found, attempt.ended_at)
-        case Failed(error=error):
-            row["status"] = AttemptStatus.FAILED
-            row["error_type"] = plain_text(error.type, max_length=200)
-            row["error_class"] = error.error_class
-            row["error_message"] = plain_text(error.message, max_length=MAX_MESSAGE)
-            row["error_traceback"] = plain_text(error.traceback, max_length=MAX_MESSAGE) or None
-        case Waiting():
-            row["status"] = AttemptStatus.WAITING
-    return row
-
-
-def _error(verdict: Verdict) -> Row | None:
-    if verdict.error is None:
-        return None
-    return {
-        "type": plain_text(verdict.error.type, max_length=200),
-        "class": verdict.error.error_class,
-        "node_id": verdict.node_id,
-        "message": plain_text(verdict.error.message, max_length=MAX_MESSAGE),
-        "traceback": plain_text(verdict.error.traceback, max_length=MAX_MESSAGE) or None,
-    }
-
-
-def _blob_rows(found: dict[str, str], now: datetime) -> list[Row]:
-    return [{"sha256": key, "content": content, "created_at": _timestamp(now)} for key, content in found.items()]
-
-
-def _timestamp(at: datetime) -> str:
-    """UTC, in the one form that both databases read."""
-    return at.isoformat(" ", "microseconds")[:26]

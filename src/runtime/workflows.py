@@ -64,7 +64,7 @@ class Workflows:
         self.check(draft)
         now = datetime.now(UTC)
         try:
-            with self._database.write() as connection:
+            with self._database.write("workflow_create") as connection:
                 row = insert(Workflow).values(version=1, created_at=now, updated_at=now, **_columns(draft))
                 workflow_id: int = connection.execute(row.returning(Workflow.id)).scalar_one()
                 _add_version(connection, workflow_id, 1, draft.graph_definition, now)
@@ -84,7 +84,7 @@ class Workflows:
         self.check(draft)
         now = datetime.now(UTC)
         try:
-            with self._database.write() as connection:
+            with self._database.write("workflow_save") as connection:
                 current = _lock(connection, workflow_id, expected_version)
                 columns = _columns(draft)
                 if all(getattr(current, name) == value for name, value in columns.items()):
@@ -108,7 +108,7 @@ class Workflows:
 
     def archive(self, workflow_id: int, *, expected_version: int | None) -> None:
         """Take a workflow out of use; its executions stay. Raises NotFound, VersionMismatch."""
-        with self._database.write() as connection:
+        with self._database.write("workflow_archive") as connection:
             _lock(connection, workflow_id, expected_version)
             row = update(Workflow).where(Workflow.id == workflow_id)
             connection.execute(row.values(archived_at=datetime.now(UTC)))

@@ -1,0 +1,82 @@
+"""Attempts as rows of `chain_of_work`, and back."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from src.core.outcome import Attempt, Context, ErrorClass, Failed, NodeError, Outcome, Succeeded, Waiting
+from src.core.status import AttemptStatus
+from src.core.store import Claim
+from src.core.values import plain_text
+from src.runtime.blobs import slim
+from src.runtime.ledger import Row
+
+MAX_LOGS = 64 * 1024
+MAX_MESSAGE = 8 * 1024
+MAX_TYPE = 200
+
+
+def outcome_of(row: Any, output: Context) -> Outcome:
+    """The outcome that a row keeps."""
+    if row.status == AttemptStatus.SUCCESS:
+        return Succeeded(output, row.decision_result)
+    error = NodeError(row.error_type, row.error_message, ErrorClass(row.error_class), row.error_traceback or "")
+    return Failed(error)
+
+
+def attempt_rows(claim: Claim, attempts: Iterable[Attempt]) -> tuple[list[Row], list[Row]]:
+    """The rows of the attempts, and of the blobs that they name."""
+    blobs: list[Row] = []
+    return [_attempt_row(claim, attempt, blobs) for attempt in attempts], blobs
+
+
+def error_columns(error: NodeError) -> Row:
+    """type, class, message and traceback, as any database keeps them."""
+    return {
+        "type": plain_text(error.type, max_length=MAX_TYPE),
+        "class": error.error_class,
+        "message": plain_text(error.message, max_length=MAX_MESSAGE),
+        "traceback": plain_text(error.traceback, max_length=MAX_MESSAGE) or None,
+    }
+
+
+def blob_rows(found: dict[str, str], now: datetime) -> list[Row]:
+    return [{"sha256": key, "content": content, "created_at": timestamp(now)} for key, content in found.items()]
+
+
+def timestamp(at: datetime) -> str:
+    """UTC, in the one form that both databases read."""
+    return at.isoformat(" ", "microseconds")[:26]
+
+
+def _attempt_row(claim: Claim, attempt: Attempt, blobs: list[Row]) -> Row:
+    outcome = attempt.outcome
+    row: Row = {
+        "execution_id": claim.execution_id,
+        "lease_token": claim.token,
+        "node_id": attempt.node_id,
+        "node_type": attempt.node_type,
+        "attempt": attempt.number,
+        "execution_time": round(attempt.execution_time, 6),
+        "started_at": timestamp(attempt.started_at),
+        "timestamp": timestamp(attempt.ended_at),
+    }
+    if outcome.logs:
+        row["logs"] = plain_text(outcome.logs, max_length=MAX_LOGS)
+    match outcome:
+        case Succeeded():
+            row["status"] = AttemptStatus.SUCCESS
+            row["output_result"], found = slim(outcome.output)
+            blobs += blob_rows(found, attempt.ended_at)
+            if outcome.branch is not None:
+                row |= _choice(outcome.branch, claim.graph.branches[attempt.node_id])
+        case Failed(error=error):
+            row["status"] = AttemptStatus.FAILED
+            row |= {f"error_{name}": value for name, value in error_columns(error).items()}
+        case Waiting():
+            row["status"] = AttemptStatus.WAITING
+    return row
+
+
+def _choice(branch: str, branches: frozenset[str | None]) -> Row:
+    return {"decision_result": branch, "path_taken": branch if branch in branches else "default"}
