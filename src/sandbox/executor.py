@@ -13,18 +13,26 @@ class Level(StrEnum):
     """How strong the walls around the code are, strongest first."""
 
     FULL = "full"
+    """Landlock decides which files can be read, seccomp which system calls can be made."""
     SECCOMP = "seccomp"
+    """Without Landlock: no file can be opened at all, so only modules that were loaded ahead can be imported."""
     WEAK = "weak"
     """A process of its own with limits, and no walls: the code can read what this user can read."""
     OFF = "off"
     """Code is refused."""
 
+    def reaches(self, least: "Level") -> bool:
+        order = list(Level)
+        return order.index(self) <= order.index(least)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     wall_seconds: float = 60.0
+    cpu_seconds: int | None = None
+    """Of all threads together; where it says nothing, a second more than `wall_seconds`."""
     memory_mb: int = 256
-    """Address space of the process. An implementation that cannot bound it says so by its level."""
+    """Addresses that the code may take. An implementation that cannot bound them says so by its level."""
     logs_bytes: int = 64 * 1024
     """What is kept of the output."""
     output_bytes: int = 16 * 1024 * 1024
@@ -39,6 +47,20 @@ class CodeRequest:
     """A `decision` whose code is one expression answers with its value."""
     context: Context
     limits: Limits = field(default_factory=Limits)
+    network: bool = False
+    """The code may connect to the TCP ports that the operator allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an attempt took, and how strong the walls around it were."""
+
+    level: Level
+    cpu_seconds: float = 0.0
+    max_rss_kb: int = 0
+    """The most memory at any time, in KiB; pages that are shared with other processes are counted too."""
+    queued_seconds: float = 0.0
+    """The wait for a free place, which is no time of the code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +73,10 @@ class ErrorInfo:
     """The frames of the author's code alone."""
 
 
-Ended = Literal["ok", "error", "timeout", "output_limit", "result_limit", "crashed", "cancelled", "refused"]
+Ended = Literal[
+    "ok", "error", "timeout", "memory", "output_limit", "result_limit", "crashed", "lost", "cancelled", "refused"
+]
+"""`crashed`: the process ended without an answer, by the code's doing. `lost`: by nobody's; it may be tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +94,7 @@ class CodeResult:
     """Of the output, whole even where the logs are cut."""
     error: ErrorInfo | None = None
     duration_seconds: float = 0.0
+    usage: Usage | None = None
 
 
 class CodeExecutor(Protocol):
@@ -96,7 +122,9 @@ class RefusingExecutor:
         pass
 
 
-def result_of(answer: Mapping[str, Json], logs: str, last_line: str, duration_seconds: float) -> CodeResult:
+def result_of(
+    answer: Mapping[str, Json], logs: str, last_line: str, duration_seconds: float, usage: Usage | None = None
+) -> CodeResult:
     """What the process that ran the code answered, taken apart by fixed keys and types: it may be forged."""
     changes, written, error = answer.get("changes"), answer.get("written"), answer.get("error")
     if isinstance(error, dict):
@@ -107,7 +135,8 @@ def result_of(answer: Mapping[str, Json], logs: str, last_line: str, duration_se
             line if isinstance(line, int) else None,
             str(error.get("traceback", "")),
         )
-        return CodeResult("error", logs=logs, error=told, duration_seconds=duration_seconds)
+        ended: Ended = "memory" if told.type == "MemoryError" else "error"
+        return CodeResult(ended, logs=logs, error=told, duration_seconds=duration_seconds, usage=usage)
     return CodeResult(
         "ok",
         changes if isinstance(changes, dict) else {},
@@ -117,4 +146,5 @@ def result_of(answer: Mapping[str, Json], logs: str, last_line: str, duration_se
         logs,
         last_line,
         duration_seconds=duration_seconds,
+        usage=usage,
     )

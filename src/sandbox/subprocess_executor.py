@@ -9,11 +9,12 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from src.core.values import plain_text
-from src.sandbox.executor import CodeRequest, CodeResult, Ended, ErrorInfo, Level, Limits, result_of
+from src.sandbox.executor import CodeRequest, CodeResult, Ended, ErrorInfo, Level, Limits, Usage, result_of
 
 HEAD = 8
 """Bytes that tell the length of an answer."""
@@ -30,7 +31,7 @@ class SubprocessExecutor:
         with tempfile.TemporaryDirectory(prefix="nova-node-") as folder:
             conversation = _Conversation(request, folder)
             ended = conversation.hold(cancelled)
-        return conversation.result(ended, time.monotonic() - started)
+        return replace(conversation.result(ended, time.monotonic() - started), usage=Usage(self.level))
 
     def close(self) -> None:
         pass

@@ -1,0 +1,122 @@
+"""The life of a child: it shuts itself in, reads its request, runs the author's code, answers, and is gone."""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import signal
+import struct
+import sys
+from dataclasses import dataclass
+from typing import Any, NoReturn, TextIO
+
+from .walls import descriptors, identity, landlock, limits
+from .walls.libc import PR_SET_PDEATHSIG, prctl
+from .walls.seccomp import Filter
+
+OUT_OF_MEMORY = 72
+"""The exit status of a child that had no memory left to say so."""
+MAX_PIECE = 1024 * 1024
+HEADER = struct.Struct("!I")
+"""Before each message, its length: more than one may go either way during a run."""
+ENCODE, WRITE = json.JSONEncoder(allow_nan=False).encode, os.write
+"""Taken before the code can put others in their place."""
+RUNNER: Any = importlib.import_module("runner")
+
+
+@dataclass(frozen=True)
+class Walls:
+    """Those that this machine can raise, made ready once."""
+
+    changes_user: bool
+    has_landlock: bool
+    closed: Filter
+    with_network: Filter
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a child is told before it reads its request."""
+
+    slot: int
+    memory_mb: int
+    cpu_seconds: int
+    network: bool
+
+
+def shut_in(walls: Walls, order: Order) -> None:
+    """Raise every wall. Afterwards there is no way back, and only then is anything read that somebody else wrote."""
+    user = identity.user_of(order.slot) if walls.changes_user else None
+    limits.raise_wall(limits.Shares(order.memory_mb, order.cpu_seconds, has_own_user=user is not None))
+    identity.become(user)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # becoming another user has taken it back
+    if walls.has_landlock:
+        landlock.raise_wall(descriptors.NETWORK_RULES if order.network else descriptors.RULES)
+    descriptors.close_rules()
+    (walls.with_network if order.network else walls.closed).raise_wall(os.getpid())
+
+
+def live(walls: Walls, order: Order, pipes: tuple[int, int, int], parent: int) -> NoReturn:
+    """`pipes` are those of the request, of the answer and of the output."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    descriptors.keep_only(*pipes)
+    os.chdir("/")
+    shut_in(walls, order)
+    _run()
+
+
+def _run() -> NoReturn:
+    leave, output = os._exit, _open_output()
+    try:
+        request = json.loads(_read_message())["run"]
+        gc.enable()
+        answer = RUNNER.answer_to(request["code"], request["kind"], request["context"])
+        _flush(output)
+        _write_message({"result": answer})
+    except MemoryError:
+        leave(OUT_OF_MEMORY)
+    leave(0)  # neither exit hooks nor lingering threads of the code hold the answer back
+
+
+def _open_output() -> TextIO:
+    """Lines go out at once: what was printed before the code is ended is kept."""
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8")  # type: ignore[misc] # noqa: SIM115 -- for as long as it lives
+    for place, name in ((1, "stdout"), (2, "stderr")):
+        stream = open(place, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    return sys.stdout
+
+
+def _flush(output: TextIO) -> None:
+    """The code may have closed it, or put another in its place."""
+    for stream in (sys.stderr, output):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+
+
+def _read_message() -> bytes:
+    (length,) = HEADER.unpack(_read(HEADER.size))
+    return _read(length)
+
+
+def _read(length: int) -> bytes:
+    content = bytearray()
+    while len(content) < length:
+        piece = os.read(descriptors.REQUEST, min(length - len(content), MAX_PIECE))
+        if not piece:
+            raise EOFError("the server is gone")
+        content += piece
+    return bytes(content)
+
+
+def _write_message(message: dict[str, Any]) -> None:
+    content = ENCODE(message).encode()
+    left = memoryview(HEADER.pack(len(content)) + content)
+    while left:
+        left = left[WRITE(descriptors.ANSWER, left) :]

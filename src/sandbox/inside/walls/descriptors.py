@@ -1,0 +1,50 @@
+"""What a child has open: where it reads its request, where it answers, where it prints, and nothing else.
+
+The fork server keeps its own descriptors at fixed numbers below `FREE`, so that a child knows what it inherits.
+"""
+
+import ctypes
+import os
+
+from .libc import syscall
+
+NULL, REQUEST, ANSWER, RULES, NETWORK_RULES, CONTROL = 0, 3, 4, 5, 6, 7
+FOLDERS = 8
+"""The first of those through which modules are found."""
+FREE = 16
+MAX_FOLDERS = FREE - FOLDERS
+LAST = 0xFFFFFFFF
+
+
+def reserve() -> None:
+    """Fill the fixed numbers, so that nothing else is opened there."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for place in range(FREE):
+        if place != CONTROL and place != 2:  # noqa: PLR1714, PLR2004 -- the server's own errors still go to ours
+            os.dup2(null, place, inheritable=False)
+    if null >= FREE:
+        os.close(null)
+
+
+def put(opened: int, place: int) -> None:
+    """Move a descriptor to its fixed number."""
+    os.dup2(opened, place, inheritable=False)
+    os.close(opened)
+
+
+def keep_only(request: int, answer: int, output: int) -> None:
+    os.dup2(request, REQUEST)
+    os.dup2(answer, ANSWER)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    close_from(FREE)
+    os.close(CONTROL)
+
+
+def close_rules() -> None:
+    os.close(RULES)
+    os.close(NETWORK_RULES)
+
+
+def close_from(first: int) -> None:
+    syscall("close_range", ctypes.c_uint(first), ctypes.c_uint(LAST), ctypes.c_int(0))

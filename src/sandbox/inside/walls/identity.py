@@ -1,0 +1,42 @@
+"""Who a child is: a user of its own where the server is root, and nobody's superior anywhere."""
+
+import ctypes
+import os
+import struct
+
+from .libc import PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, prctl, syscall
+
+CAP_KILL, CAP_SETGID, CAP_SETUID = 5, 6, 7
+NEEDED = 1 << CAP_KILL | 1 << CAP_SETGID | 1 << CAP_SETUID
+FIRST_USER, USERS = 60_800, 384
+"""Between the users that systemd gives to home directories and those that it gives to services."""
+CAPABILITIES_VERSION = 0x20080522
+
+
+def can_change() -> bool:
+    """Whether a child can become another user, and be killed by us afterwards."""
+    return os.geteuid() == 0 and _effective_capabilities() & NEEDED == NEEDED
+
+
+def user_of(slot: int) -> int:
+    """A user that no other snippet has at this time: neighbouring servers have neighbouring process ids."""
+    return FIRST_USER + (os.getpid() * 8 + slot) % USERS
+
+
+def become(user: int | None) -> None:
+    """Drop everything that a privileged process has, and become `user` if one is given."""
+    if user is not None:
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+    header = struct.pack("=Ii", CAPABILITIES_VERSION, 0)
+    syscall("capset", header, ctypes.create_string_buffer(24))
+    prctl(PR_SET_DUMPABLE, 0)
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _effective_capabilities() -> int:
+    header, found = struct.pack("=Ii", CAPABILITIES_VERSION, 0), ctypes.create_string_buffer(24)
+    syscall("capget", header, found)
+    low, _, _, high, _, _ = struct.unpack("=6I", found.raw)
+    return int(high << 32 | low)

@@ -1,0 +1,61 @@
+"""How much a child may use: memory, processor time, descriptors, files, threads; it goes first when memory ends."""
+
+import contextlib
+import os
+import resource
+import threading
+from dataclasses import dataclass
+
+DESCRIPTORS = 64
+THREADS = 64
+THREAD_STACK = 512 * 1024
+NICE = 5
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Shares:
+    memory_mb: int
+    """Of addresses, over those that the interpreter has taken by now; more of them than of what is used."""
+    cpu_seconds: int
+    has_own_user: bool
+    """The number of threads is counted for each user, so it can be bounded only for a user of one's own."""
+
+
+def raise_wall(shares: Shares) -> None:
+    _go_first_and_yield()
+    os.umask(0o077)
+    threading.stack_size(THREAD_STACK)
+    bounds = {
+        resource.RLIMIT_AS: _addresses_taken() + shares.memory_mb * MEBIBYTE,
+        resource.RLIMIT_CPU: shares.cpu_seconds,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_NOFILE: DESCRIPTORS,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    if shares.has_own_user:
+        bounds[resource.RLIMIT_NPROC] = THREADS
+    for which, bound in bounds.items():
+        _lower(which, bound)
+
+
+def _addresses_taken() -> int:
+    with open("/proc/self/statm", "rb", buffering=0) as counts:
+        return int(counts.read().split()[0]) * resource.getpagesize()
+
+
+def _lower(which: int, bound: int) -> None:
+    """Both limits, never over the one that is there."""
+    there = resource.getrlimit(which)[1]
+    allowed = bound if there == resource.RLIM_INFINITY else min(bound, there)
+    resource.setrlimit(which, (allowed, allowed))
+
+
+def _go_first_and_yield() -> None:
+    """A container without /proc can do without: the limit of memory stands all the same."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb", buffering=0) as score:
+        score.write(b"1000")
+    with contextlib.suppress(OSError):
+        os.nice(NICE)
