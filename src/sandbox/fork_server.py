@@ -11,7 +11,7 @@ import time
 
 from src.sandbox.attempt import Attempt
 from src.sandbox.executor import CodeRequest, CodeResult, ErrorInfo, Level, Limits, Usage
-from src.sandbox.server_process import Installation, ServerProcess, Strength
+from src.sandbox.server_process import Installation, ServerProcess, Strength, Unavailable
 from src.sandbox.slots import Slots
 
 NO_NETWORK = (
@@ -26,6 +26,7 @@ class ForkServerExecutor:
         self._installation = installation
         self._slots = Slots(slots)
         self._server: ServerProcess | None = None
+        self._strength: Strength | None = None
         self._lock = threading.Lock()
 
     @property
@@ -39,7 +40,6 @@ class ForkServerExecutor:
         return self._living().strength
 
     def run(self, request: CodeRequest, cancelled: threading.Event) -> CodeResult:
-        """See the Protocol. Raises Unavailable where the fork server cannot be started any more."""
         began = time.monotonic()
         slot = self._slots.take(cancelled)
         if slot is None:
@@ -56,7 +56,10 @@ class ForkServerExecutor:
             self._server = None
 
     def _run_in(self, slot: int, request: CodeRequest, cancelled: threading.Event, *, queued: float) -> CodeResult:
-        server = self._living()
+        try:
+            server = self._living()
+        except Unavailable as missing:
+            return CodeResult("lost", error=ErrorInfo("SandboxLost", str(missing)))
         refusal = self._refusal(request, server.strength)
         if refusal:
             return CodeResult("refused", error=ErrorInfo("NetworkRefused", refusal))
@@ -90,8 +93,18 @@ class ForkServerExecutor:
             return server
         with self._lock:
             if self._server is None or self._server.owner != os.getpid():
-                self._server = ServerProcess(self._installation)
+                self._server = self._start()
             return self._server
+
+    def _start(self) -> ServerProcess:
+        server = ServerProcess(self._installation)
+        before = self._strength = self._strength or server.strength
+        if not server.strength.level.reaches(before.level):
+            server.close()
+            raise Unavailable(
+                f"walls that held before do not hold any more: {before.level}, now {server.strength.level}"
+            )
+        return server
 
     def _replace(self, lost: ServerProcess) -> None:
         """The next attempt starts another."""

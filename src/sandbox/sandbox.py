@@ -1,0 +1,90 @@
+"""Which executor runs authors' code on this machine: the strongest there is, and none that is weaker than asked for."""
+
+import logging
+import os
+import threading
+from dataclasses import dataclass
+
+from src.sandbox.executor import CodeExecutor, CodeRequest, CodeResult, Level, RefusingExecutor
+from src.sandbox.fork_server import ForkServerExecutor
+from src.sandbox.self_test import what_is_wrong
+from src.sandbox.server_process import Installation, Unavailable
+from src.sandbox.subprocess_executor import SubprocessExecutor
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    executor: CodeExecutor
+    about: str
+    """A sentence: what holds, or why nothing does."""
+
+
+class Sandbox:
+    """A CodeExecutor that finds out at its first use what this machine can enforce, and holds on to that."""
+
+    def __init__(self, installation: Installation, *, slots: int, least: Level) -> None:
+        self._installation = installation
+        self._slots = slots
+        self._least = least
+        self._found: Found | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def level(self) -> Level:
+        return self.open().executor.level
+
+    def open(self) -> Found:
+        """Start what is needed, attack it, and decide. Takes a third of a second once; where it was done, nothing."""
+        found = self._found
+        if found is None:
+            with self._lock:
+                found = self._found = self._found or self._find()
+        return found
+
+    def require(self, least: Level) -> None:
+        """From now on no code runs behind walls that are weaker than this."""
+        with self._lock:
+            self._least = least if least.reaches(self._least) else self._least
+            found, self._found = self._found, None
+            if found is not None:
+                self._found = self._checked(found)
+
+    def run(self, request: CodeRequest, cancelled: threading.Event) -> CodeResult:
+        return self.open().executor.run(request, cancelled)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._found is not None:
+                self._found.executor.close()
+
+    def _find(self) -> Found:
+        found = self._checked(self._strongest())
+        logger.info("code of workflow authors runs at sandbox level %s: %s", found.executor.level, found.about)
+        return found
+
+    def _strongest(self) -> Found:
+        executor = ForkServerExecutor(self._installation, slots=self._slots)
+        try:
+            strength = executor.strength
+        except Unavailable as missing:
+            return Found(
+                SubprocessExecutor(), f"no walls around the code, it can read what this user can read: {missing}"
+            )
+        wrong = what_is_wrong(executor, os.getpid())
+        if wrong:
+            executor.close()
+            reason = f"the self-test of the sandbox failed, so no code runs: {'; '.join(wrong)}"
+            return Found(RefusingExecutor(reason), reason)
+        if strength.level is Level.FULL:
+            return Found(executor, f"Landlock {strength.landlock} and seccomp hold")
+        return Found(executor, "seccomp holds; there is no Landlock, so code opens no file and has no network")
+
+    def _checked(self, found: Found) -> Found:
+        level = found.executor.level
+        if level is Level.OFF or level.reaches(self._least):
+            return found
+        found.executor.close()
+        reason = f"code runs at sandbox level {self._least} or above here (SANDBOX_MIN_LEVEL), and there is {level}: "
+        return Found(RefusingExecutor(reason + found.about), reason + found.about)
