@@ -158,9 +158,16 @@ class Attempt:
             return "lost"
         if status == OUT_OF_MEMORY:
             return "memory"
-        if status == -signal.SIGKILL:  # not by us: the kernel's limit of processor time, or of the memory of all
-            return "timeout" if self.told.cpu_seconds >= self._cpu_seconds else "memory"
+        if status == -signal.SIGXCPU:
+            return "timeout"
+        if status == -signal.SIGKILL:  # not by us: the kernel's, for want of time or memory, or the code itself
+            return self._ended_by_kernel()
         return "ok"
+
+    def _ended_by_kernel(self) -> Ended:
+        if self.told.cpu_seconds > 0.9 * self._cpu_seconds:
+            return "timeout"
+        return "memory" if self.told.max_rss_kb > 512 * self._limits.memory_mb else "crashed"
 
     def _read_answer(self) -> dict[str, Any] | None:
         """The result, which anybody in the child may have written."""

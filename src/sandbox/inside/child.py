@@ -31,6 +31,8 @@ class Walls:
 
     changes_user: bool
     has_landlock: bool
+    folders: int
+    """How many descriptors of folders modules are found through."""
     closed: Filter
     with_network: Filter
 
@@ -64,7 +66,7 @@ def live(walls: Walls, order: Order, pipes: tuple[int, int, int], parent: int) -
         os._exit(1)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    descriptors.keep_only(*pipes)
+    descriptors.keep_only(*pipes, folders=walls.folders)
     os.chdir("/")
     shut_in(walls, order)
     _run()

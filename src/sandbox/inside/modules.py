@@ -46,6 +46,8 @@ NETWORK_FILES = (
     "/etc/protocols", "/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs",
     "/etc/pki/ca-trust/extracted", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
 )  # fmt: skip
+_ZONES: list[object] = []
+"""Holds on to time zones: zoneinfo forgets those that nobody holds."""
 STANDARD = os.path.dirname(os.__file__)
 
 
@@ -62,8 +64,9 @@ class Packages(importlib.abc.MetaPathFinder):
         return importlib.machinery.PathFinder.find_spec(name, [folder], target) if folder else None
 
 
-def open_up(packages: Mapping[str, str], *, to_other_users: bool) -> None:
+def open_up(packages: Mapping[str, str], *, to_other_users: bool) -> int:
     """Make the packages importable: name -> the folder that holds it. And find all modules in a way that a child has.
+    Answers how many descriptors that takes.
 
     A child that has become another user may not be allowed to go through the folders above Python's own, such as a home
     directory; it is given descriptors of the folders, and goes through those.
@@ -77,12 +80,14 @@ def open_up(packages: Mapping[str, str], *, to_other_users: bool) -> None:
             module.__path__ = [_along(ways, entry) for entry in module.__path__]
     sys.path_importer_cache.clear()
     sys.meta_path.append(Packages({name: _along(ways, folder) for name, folder in packages.items()}))
+    return len(ways)
 
 
 def load_ahead(packages: Sequence[str], *, everything: bool) -> None:
     for name in [*FREQUENT, *(WITHOUT_PATHS if everything else ())]:
         _load(name)
     if everything:
+        _load_time_zones()
         for name in sorted(sys.stdlib_module_names.difference(SKIPPED)):
             _load(name)
     for name in packages:
@@ -116,6 +121,14 @@ def _load_package(name: str, *, everything: bool) -> None:
         for found in pkgutil.walk_packages(module.__path__, f"{name}.", onerror=lambda _: None):
             if not found.name.endswith("__main__"):
                 _load(found.name)
+
+
+def _load_time_zones() -> None:
+    import zoneinfo  # noqa: PLC0415 -- not built into every Python
+
+    for name in zoneinfo.available_timezones():
+        with contextlib.suppress(OSError, ValueError):
+            _ZONES.append(zoneinfo.ZoneInfo(name))
 
 
 def _fill_caches() -> None:

@@ -68,11 +68,11 @@ def _prepare(installation: Installation) -> tuple[Walls | None, dict[str, Any]]:
     version = landlock.abi() if installation.landlock else 0
     has_landlock = version > 0 and _holds(lambda: _try_landlock(version))
     changes_user = identity.can_change() and _holds(lambda: identity.become(identity.FIRST_USER))
-    _load(installation, everything=not has_landlock, to_other_users=changes_user and has_landlock)
+    folders = _load(installation, everything=not has_landlock, to_other_users=changes_user and has_landlock)
     if has_landlock:
         _make_rules(installation, version)
     filters = (Filter(machine, paths=has_landlock, network=network) for network in (False, True))
-    walls = Walls(changes_user, has_landlock, *filters)
+    walls = Walls(changes_user, has_landlock, folders, *filters)
     if not _holds(lambda: shut_in(walls, SPARE_FOR_PROBES)):
         return None, {"level": "weak", "reason": "this kernel, or the container around it, allows no seccomp filter"}
     about = {
@@ -85,9 +85,9 @@ def _prepare(installation: Installation) -> tuple[Walls | None, dict[str, Any]]:
     return walls, about
 
 
-def _load(installation: Installation, *, everything: bool, to_other_users: bool) -> None:
+def _load(installation: Installation, *, everything: bool, to_other_users: bool) -> int:
     one_arena()
-    modules.open_up(installation.packages, to_other_users=to_other_users)
+    folders = modules.open_up(installation.packages, to_other_users=to_other_users)
     modules.load_ahead(list(installation.packages), everything=everything)
     time.tzset()
     for name in [name for name in sys.modules if name.partition(".")[0] in ("inside", "runner")]:
@@ -96,6 +96,7 @@ def _load(installation: Installation, *, everything: bool, to_other_users: bool)
     gc.collect()
     gc.freeze()  # pages that no collection touches stay shared with the children
     gc.disable()
+    return folders
 
 
 def _make_rules(installation: Installation, version: int) -> None:

@@ -32,12 +32,12 @@ def put(opened: int, place: int) -> None:
     os.close(opened)
 
 
-def keep_only(request: int, answer: int, output: int) -> None:
+def keep_only(request: int, answer: int, output: int, *, folders: int) -> None:
     os.dup2(request, REQUEST)
     os.dup2(answer, ANSWER)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    close_from(FREE)
+    close_from(FOLDERS + folders)
     os.close(CONTROL)
 
 

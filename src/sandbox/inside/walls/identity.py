@@ -29,10 +29,15 @@ def become(user: int | None) -> None:
         os.setgroups([])
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
-    header = struct.pack("=Ii", CAPABILITIES_VERSION, 0)
-    syscall("capset", header, ctypes.create_string_buffer(24))
+    set_capabilities(0)
     prctl(PR_SET_DUMPABLE, 0)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def set_capabilities(kept: int) -> None:
+    """Those that are had and may be given to others; nothing is ever inherited."""
+    header, low, high = struct.pack("=Ii", CAPABILITIES_VERSION, 0), kept & 0xFFFFFFFF, kept >> 32
+    syscall("capset", header, struct.pack("=6I", low, low, 0, high, high, 0))
 
 
 def _effective_capabilities() -> int:

@@ -28,7 +28,6 @@ def raise_wall(shares: Shares) -> None:
     threading.stack_size(THREAD_STACK)
     bounds = {
         resource.RLIMIT_AS: _addresses_taken() + shares.memory_mb * MEBIBYTE,
-        resource.RLIMIT_CPU: shares.cpu_seconds,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_NOFILE: DESCRIPTORS,
         resource.RLIMIT_CORE: 0,
@@ -38,7 +37,8 @@ def raise_wall(shares: Shares) -> None:
     if shares.has_own_user:
         bounds[resource.RLIMIT_NPROC] = THREADS
     for which, bound in bounds.items():
-        _lower(which, bound)
+        _lower(which, bound, bound)
+    _lower(resource.RLIMIT_CPU, shares.cpu_seconds, shares.cpu_seconds + 1)  # SIGXCPU, and SIGKILL for who ignores it
 
 
 def _addresses_taken() -> int:
@@ -46,11 +46,12 @@ def _addresses_taken() -> int:
         return int(counts.read().split()[0]) * resource.getpagesize()
 
 
-def _lower(which: int, bound: int) -> None:
-    """Both limits, never over the one that is there."""
+def _lower(which: int, soft: int, hard: int) -> None:
+    """Never over what is there."""
     there = resource.getrlimit(which)[1]
-    allowed = bound if there == resource.RLIM_INFINITY else min(bound, there)
-    resource.setrlimit(which, (allowed, allowed))
+    if there != resource.RLIM_INFINITY:
+        soft, hard = min(soft, there), min(hard, there)
+    resource.setrlimit(which, (soft, hard))
 
 
 def _go_first_and_yield() -> None:

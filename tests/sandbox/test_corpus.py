@@ -1,0 +1,86 @@
+"""Hostile code is stopped, and harmless code works, wherever Nova may be deployed. The snippets are in `corpus.py`."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.sandbox.self_test import what_is_wrong
+from src.sandbox.subprocess_executor import SubprocessExecutor
+from tests.sandbox.corpus import CASES, NETWORKED
+
+ROOT = Path(__file__).resolve().parents[2]
+IS_ROOT = os.geteuid() == 0
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Landlock and seccomp are Linux's own")
+needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root can take on what other deployments are")
+
+
+def others_can_reach(path: Path) -> bool:
+    return all(each.stat().st_mode & 0o001 for each in [path, *path.parents])
+
+
+def a_python_for_others() -> str | None:
+    """An interpreter that an ordinary user can start, too."""
+    candidates = [Path(sys.executable).resolve(), Path(shutil.which("python3", path="/usr/bin:/usr/local/bin") or "/")]
+    usable = [str(each) for each in candidates if each.is_file() and others_can_reach(each)]
+    return usable[0] if usable and others_can_reach(ROOT) else None
+
+
+def play(python: str, *arguments: str) -> dict[str, object]:
+    ended = subprocess.run(
+        [python, "-B", "-m", "tests.sandbox.play", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    report: dict[str, object] = json.loads(ended.stdout)
+    return report
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("landlock", "level"), [("landlock", "full"), ("none", "seccomp")])
+def test_everything_that_is_hostile_is_stopped_on_this_machine(landlock: str, level: str) -> None:
+    report = play(sys.executable, "as-it-is", landlock, "all")
+
+    assert report["wrong"] == []
+    assert report["level"] == level
+    assert report["own_users"] is IS_ROOT
+
+
+@needs_root
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("landlock", ["landlock", "none"])
+@pytest.mark.parametrize("setting", ["container", "container-without-capabilities"])
+def test_in_a_container_as_root(setting: str, landlock: str) -> None:
+    report = play(sys.executable, setting, landlock, "quick")
+
+    assert report["wrong"] == []
+    assert report["own_users"] is (setting == "container")
+
+
+@needs_root
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("landlock", ["landlock", "none"])
+@pytest.mark.parametrize("setting", ["user", "user-in-container"])
+def test_as_an_ordinary_user(setting: str, landlock: str) -> None:
+    python = a_python_for_others()
+    if python is None:
+        pytest.skip("there is no Python, or no copy of Nova, that an ordinary user could read")
+
+    report = play(python, setting, landlock, "all" if setting == "user" else "quick")
+
+    assert report["wrong"] == []
+    assert report["own_users"] is False
+
+
+def test_the_self_test_notices_that_there_are_no_walls() -> None:
+    wrong = what_is_wrong(SubprocessExecutor(), os.getpid())
+
+    assert wrong, "it runs everything that is tried"
+
+
+def test_the_corpus_is_not_trivially_small() -> None:
+    assert len(CASES) - len(NETWORKED) > 200
+    assert len({case.name for case in CASES}) == len(CASES)
