@@ -29,7 +29,7 @@ class Action(NodeConfig):
         result = run_code(context, self.code, "action", context.visit.context, limits)
         if result.status != "ok":
             return failure(result)
-        printed = printed_updates(result.logs)
+        printed = printed_updates(result.last_line)
         if printed is None:
             return Succeeded(result.changes, logs=result.logs)
         if str(printed.get("status", "")).lower() in ("error", "failed"):

@@ -39,9 +39,8 @@ def failure(result: CodeResult) -> Failed:
     return Failed(NodeError(error.type, error.message, error_class, error.traceback), result.logs)
 
 
-def printed_updates(logs: str) -> Json:
+def printed_updates(last: str) -> Json:
     """The answer of older code that prints it: `{"status", "context_updates", "message"}` as the last line."""
-    last = logs.rstrip().rpartition("\n")[2]
     if not (last.startswith("{") and "context_updates" in last):
         return None
     try:

@@ -65,6 +65,8 @@ class CodeResult:
     """The value of a decision's expression."""
     has_value: bool = False
     logs: str = ""
+    last_line: str = ""
+    """Of the output, whole even where the logs are cut."""
     error: ErrorInfo | None = None
     duration_seconds: float = 0.0
 
@@ -94,7 +96,7 @@ class RefusingExecutor:
         pass
 
 
-def result_of(answer: Mapping[str, Json], logs: str, duration_seconds: float) -> CodeResult:
+def result_of(answer: Mapping[str, Json], logs: str, last_line: str, duration_seconds: float) -> CodeResult:
     """What the process that ran the code answered, taken apart by fixed keys and types: it may be forged."""
     changes, written, error = answer.get("changes"), answer.get("written"), answer.get("error")
     if isinstance(error, dict):
@@ -113,5 +115,6 @@ def result_of(answer: Mapping[str, Json], logs: str, duration_seconds: float) ->
         answer.get("value"),
         "value" in answer,
         logs,
+        last_line,
         duration_seconds=duration_seconds,
     )

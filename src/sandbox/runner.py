@@ -1,10 +1,11 @@
 """Runs one request in the process it is started in: `python -I runner.py RESULT_FD`. Imports nothing of Nova.
 
-The request comes as JSON on standard input; the answer goes as JSON to RESULT_FD; what the code prints goes where
-standard output and error go. The author's code is compiled as `<node>`.
+The request comes as JSON on standard input; the answer goes to RESULT_FD, as eight bytes of length and JSON; what the
+code prints goes where standard output and error go. The author's code is compiled as `<node>`.
 """
 
 import ast
+import contextlib
 import json
 import linecache
 import os
@@ -39,24 +40,34 @@ class Context(dict):
         self.update(other)
         return self
 
+    def __reduce__(self):
+        return dict, (dict(self),)
+
 
 def main():
     request = json.load(sys.stdin)
-    result = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
+    result = os.fdopen(int(sys.argv[1]), "wb")
     answer = answer_to(request["code"], request["kind"], request["context"])
-    sys.stdout.flush()
-    json.dump(answer, result)
-    result.close()
+    text = json.dumps(answer).encode()
+    flush()
+    with result:
+        result.write(len(text).to_bytes(8, "big") + text)
     os._exit(0)  # neither exit hooks nor lingering threads of the code hold the answer back
+
+
+def flush():
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # the code has closed its output, or replaced it
+        sys.stdout.flush()
 
 
 def answer_to(code, kind, values):
     before = {key: dump(value) for key, value in values.items()}
     context = Context(values)
     try:
-        answer = run(code, kind, context)
-        answer["changes"] = changes_of(context, before)
-        answer["written"] = [key for key in context.written if isinstance(key, str)]
+        answer, after = run(code, kind, context)
+        answer["changes"] = changes_of(after, before)
+        written = context.written if after is context else context.written | (after.keys() - before.keys())
+        answer["written"] = [key for key in written if isinstance(key, str)]
         return answer
     except BaseException as error:
         return {"error": told(error, code)}
@@ -67,9 +78,10 @@ def run(code, kind, context):
     expression = compiled_expression(code) if kind == "decision" else None
     if expression is None:
         exec(compile(code, FILE, "exec"), namespace)
-        return {}
+        bound = namespace.get("context")
+        return {}, bound if isinstance(bound, dict) else context
     value = eval(expression, namespace)
-    return {"value": json.loads(dump_named("the value of the expression", value))}
+    return {"value": json.loads(dump_named("the value of the expression", value))}, context
 
 
 def compiled_expression(code):

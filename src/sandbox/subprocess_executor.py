@@ -12,8 +12,11 @@ import time
 from pathlib import Path
 from typing import IO
 
+from src.core.values import plain_text
 from src.sandbox.executor import CodeRequest, CodeResult, Ended, ErrorInfo, Level, Limits, result_of
 
+HEAD = 8
+"""Bytes that tell the length of an answer."""
 RUNNER = str(Path(__file__).with_name("runner.py"))
 TICK_SECONDS = 0.1
 """How often a wait looks whether the run was cancelled."""
@@ -41,7 +44,7 @@ class _Conversation:
         self._to_send = memoryview(
             json.dumps({"code": request.code, "kind": request.kind, "context": request.context}).encode()
         )
-        self._output, self._answer = _Kept(request.limits.logs_bytes), _Kept(request.limits.result_bytes)
+        self._output, self._answer = _Kept(request.limits.output_bytes), _Answer(request.limits.result_bytes)
         answer_read, answer_write = os.pipe()
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-X", "utf8", RUNNER, str(answer_write)],
@@ -108,11 +111,12 @@ class _Conversation:
         return bool(self._to_send)
 
     def result(self, ended: Ended, duration: float) -> CodeResult:
-        logs = self._output.text
+        output = self._output.kept.decode(errors="replace")
+        logs = plain_text(output, max_length=self._limits.logs_bytes)
         if ended == "ok":
-            answer = _parsed(bytes(self._answer.kept))
+            answer = self._answer.parsed
             if answer is not None:
-                return result_of(answer, logs, duration)
+                return result_of(answer, logs, output.rstrip().rpartition("\n")[2], duration)
             ended = "crashed"
         error = ErrorInfo(*_why(ended, self._limits, self._process.returncode))
         return CodeResult(ended, logs=logs, error=error, duration_seconds=duration)
@@ -125,13 +129,13 @@ class _Kept:
         self._limit = limit
         self.kept = bytearray()
         self.total = 0
-        self.is_complete = False
+        self.is_closed = False
 
     def take(self, descriptor: int) -> bool:
         data = os.read(descriptor, 65_536)
         self.total += len(data)
         self.kept += data[: max(0, self._limit - len(self.kept))]
-        self.is_complete = not data
+        self.is_closed = not data
         return bool(data)
 
     def take_rest(self, pipe: IO[bytes]) -> None:
@@ -143,10 +147,21 @@ class _Kept:
         except BlockingIOError:
             pass
 
+
+class _Answer(_Kept):
+    """Eight bytes of length, and JSON. Complete when it is all there: a child of the code may keep the pipe open."""
+
     @property
-    def text(self) -> str:
-        text = self.kept.decode(errors="replace")
-        return text if self.total <= len(self.kept) else f"{text}\n[cut: {self.total - len(self.kept):,} more bytes]"
+    def is_complete(self) -> bool:
+        return self.is_closed or self.total >= HEAD + int.from_bytes(self.kept[:HEAD], "big") >= HEAD + 1
+
+    @property
+    def parsed(self) -> dict[str, object] | None:
+        try:
+            parsed = json.loads(self.kept[HEAD:])
+        except (ValueError, RecursionError):  # it may be forged
+            return None
+        return parsed if isinstance(parsed, dict) else None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -155,14 +170,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except (ProcessLookupError, PermissionError):  # gone already; macOS answers so for a zombie
         process.kill()
     process.wait()
-
-
-def _parsed(answer: bytes) -> dict[str, object] | None:
-    try:
-        parsed = json.loads(answer)
-    except ValueError:
-        return None
-    return parsed if isinstance(parsed, dict) else None
 
 
 def _why(ended: Ended, limits: Limits, returncode: int) -> tuple[str, str]:
