@@ -17,6 +17,8 @@ from src.database import migrate as migrate_database
 from src.runtime.executions import Filter
 from src.settings import read_settings
 
+ID = click.IntRange(1, 2**63 - 1)
+
 
 class Commands(click.Group):
     """Shows Nova's own errors as sentences; a traceback is for mistakes of ours."""
@@ -79,9 +81,9 @@ def workflows() -> None:
 
 
 @cli.command()
-@click.option("--workflow", type=int, help="Only of the workflow with this id.")
+@click.option("--workflow", type=ID, help="Only of the workflow with this id.")
 @click.option("--status", type=click.Choice([status.value for status in Status]))
-@click.option("--limit", default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 def executions(workflow: int | None, status: str | None, limit: int) -> None:
     """List executions, newest first."""
     with _opened() as nova:
@@ -90,7 +92,7 @@ def executions(workflow: int | None, status: str | None, limit: int) -> None:
 
 
 @cli.command()
-@click.argument("execution_id", type=int)
+@click.argument("execution_id", type=ID)
 def show(execution_id: int) -> None:
     """Show an execution and every attempt at its nodes."""
     with _opened() as nova:
@@ -98,7 +100,7 @@ def show(execution_id: int) -> None:
 
 
 @cli.command()
-@click.argument("execution_id", type=int, required=False)
+@click.argument("execution_id", type=ID, required=False)
 def resume(execution_id: int | None) -> None:
     """Continue unfinished executions from their last checkpoints: one, or all that no process drives any more."""
     progress = terminal.Progress()
@@ -115,7 +117,7 @@ def resume(execution_id: int | None) -> None:
 
 
 @cli.command()
-@click.argument("execution_id", type=int, required=False)
+@click.argument("execution_id", type=ID, required=False)
 @click.option("--all", "everything", is_flag=True, help="Every execution there is.")
 def verify(execution_id: int | None, everything: bool) -> None:
     """Check the history of executions against their graphs. Exits with 1 if anything is wrong."""
@@ -172,6 +174,8 @@ def _value(pair: str) -> tuple[str, Any]:
     key, text = _split(pair)
     try:
         return key, json.loads(text)
+    except RecursionError:
+        raise click.BadParameter(f"{key} is nested too deeply") from None
     except ValueError:
         return key, text
 
@@ -198,8 +202,8 @@ def _split(pair: str) -> tuple[str, str]:
 def _json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise click.ClickException(f"{file} is not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise click.ClickException(f"{file} is not JSON that can be read: {error}") from None
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from src.core.engine import GraphEngine, NodeChange
-from src.core.errors import DefinitionError, NotReady, Problem
+from src.core.errors import DefinitionError, NotReady, Problem, ValueRefused
 from src.core.failpoint import arm
 from src.core.values import plain_object
 from src.database import Database, check_schema, prepare
-from src.formats import read_definition
+from src.formats import Definition, read_definition
 from src.nodes import InstalledKinds
 from src.nodes.config import Registered
 from src.runtime.clients import Clients
@@ -82,6 +82,7 @@ class Nova:
         """
         plain = plain_object(document, max_bytes=self.settings.max_body_bytes)
         definition = read_definition(plain)
+        self._refuse_what_cannot_be_kept(definition)
         name = definition.name or name
         if not name or len(name) > MAX_NAME or not name.strip():
             raise DefinitionError([Problem("/name", f"expected a name of 1 to {MAX_NAME} characters")])
@@ -89,6 +90,14 @@ class Nova:
             name, definition.graph, definition.description, definition.initial_context, pointer=definition.pointer
         )
         return draft, definition.warnings
+
+    def _refuse_what_cannot_be_kept(self, definition: Definition) -> None:
+        """React Flow's graphs may come as text within the document, which the first look does not see into."""
+        try:
+            plain_object(definition.graph, max_bytes=2 * self.settings.max_body_bytes)
+        except ValueRefused as refused:
+            problems = [Problem(definition.pointer(each.pointer), each.detail) for each in refused.problems]
+            raise ValueRefused(problems) from None
 
     def recover(self) -> list[int]:
         """Free the executions whose runner has let its lease run out; answers all that wait to be run."""
@@ -150,7 +159,7 @@ def load_functions(modules: list[str]) -> dict[str, Registered]:
     for name in modules:
         try:
             module = importlib.import_module(name)
-        except ImportError as error:
+        except (ImportError, TypeError, ValueError) as error:  # the last two: a relative name, an empty one
             raise NotReady(f"NOVA_FUNCTIONS names {name!r}, which cannot be imported: {error}") from None
         for function_name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ != module.__name__ or function_name.startswith("_"):

@@ -3,13 +3,20 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DisconnectionError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -29,7 +36,7 @@ def normalise(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the second: a port that is no number
         raise ValueError("expected a URL such as sqlite:///nova.db or postgresql://user:password@host/name") from None
     if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg2"):
         return parsed.set(drivername="postgresql+psycopg2")
@@ -39,7 +46,10 @@ def normalise(url: str) -> URL:
 
 
 class Database:
-    """The one door to SQL. Nothing is opened before the first use."""
+    """The one door to SQL. Nothing is opened before the first use.
+
+    Connections commit each statement by itself; `write` begins and ends a transaction in so many words.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 20) -> None:
         self.url = normalise(url)
@@ -47,9 +57,6 @@ class Database:
         self.engine = _sqlite_engine(self.url, pool_size) if self.is_sqlite else _postgresql_engine(self.url, pool_size)
         self.turn: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
         """Held while writing. SQLite's own busy handler lets some of fifty threads starve; a lock does not."""
-        self._writing = self.engine.execution_options(
-            **({"writes": True} if self.is_sqlite else {"isolation_level": "READ COMMITTED"})
-        )
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -64,9 +71,16 @@ class Database:
         Raises:
             NotReady: the database does not answer.
         """
-        with _answering(), self.turn, self._writing.begin() as connection:
-            yield connection
-            failpoint(f"{name}.before_commit")
+        with _answering(), self.turn, self.engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN")
+            try:
+                yield connection
+                failpoint(f"{name}.before_commit")
+                connection.exec_driver_sql("COMMIT")
+            except BaseException:
+                with suppress(SQLAlchemyError):
+                    connection.exec_driver_sql("ROLLBACK")
+                raise
         failpoint(f"{name}.after_commit")
 
     def close(self) -> None:
@@ -77,7 +91,9 @@ class Database:
 def _answering() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
+    except (DatabaseError, InterfaceError, PoolTimeout, OSError) as error:
+        if not isinstance(error, OperationalError | OSError | PoolTimeout) and type(error) is not DatabaseError:
+            raise  # a constraint, a mistake of ours: the database does answer
         reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
         raise NotReady(f"The database does not answer: {reason}") from error
 
@@ -114,34 +130,37 @@ def _postgresql_engine(url: URL, pool_size: int) -> Engine:
 
 
 def _sqlite_engine(url: URL, pool_size: int) -> Engine:
-    if url.database and url.database != ":memory:":
-        Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, pool_size=pool_size, max_overflow=pool_size)
+
+    @event.listens_for(engine, "do_connect")
+    def _before_connect(*_: object) -> None:
+        _make_folder(url)
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _: object) -> None:
-        connection.isolation_level = None  # the driver's own idea of when to begin is in the way of BEGIN IMMEDIATE
-        for pragma in ("auto_vacuum=INCREMENTAL", "busy_timeout=15000", "journal_mode=WAL", "synchronous=FULL"):
+        connection.isolation_level = None  # the driver would begin transactions by its own idea of when
+        for pragma in ("busy_timeout=15000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    @event.listens_for(engine, "begin")
-    def _on_begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("writes"):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
 
+def _make_folder(url: URL) -> None:
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+
+
 def migrate(url: str) -> None:
-    """Bring the database at `url` to the newest schema, whatever is in it."""
+    """Bring the database at `url` to the newest schema, whatever is in it. Raises NotReady where it does not answer."""
     from alembic import command  # noqa: PLC0415 -- 0.3 s that a start with an up-to-date schema does not pay
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
-    command.upgrade(config, "head")
+    with _answering():
+        _make_folder(normalise(url))
+        command.upgrade(config, "head")
 
 
 def prepare(database: Database) -> None:
@@ -150,7 +169,8 @@ def prepare(database: Database) -> None:
     Raises:
         NotReady: PostgreSQL has not been migrated, or is not there.
     """
-    if database.is_sqlite and _revision(database) != newest_revision():
+    found = _revision(database)
+    if database.is_sqlite and (found is None or found < newest_revision()):
         migrate(database.url.render_as_string(hide_password=False))
     check_schema(database)
 

@@ -37,6 +37,8 @@ STATUS: dict[type[NovaError], int] = {
 RETRY_AFTER_SECONDS = 2
 MAX_SHOWN = 100
 """Problems in one answer; a body of a megabyte could have a hundred thousand."""
+MAX_TEXT = 2000
+"""Characters of a pointer or a detail: they quote what was sent."""
 
 
 class RefusedRequest(HTTPException):
@@ -54,14 +56,23 @@ def problem(
         "type": f"urn:nova:problem:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
-        "instance": request.url.path,
+        "detail": _readable(detail),
+        "instance": _readable(request.url.path),
         **more,
     }
     if problems:
-        document["errors"] = [{"pointer": found.pointer, "detail": found.detail} for found in problems[:MAX_SHOWN]]
+        document["errors"] = [problem_view(found) for found in problems[:MAX_SHOWN]]
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
     return JSONResponse(document, status, headers=headers, media_type="application/problem+json")
+
+
+def problem_view(found: Problem) -> dict[str, str]:
+    return {"pointer": _readable(found.pointer), "detail": _readable(found.detail)}
+
+
+def _readable(text: str) -> str:
+    """What was sent may be quoted in it: of any length, and with half characters that no answer can hold."""
+    return text[:MAX_TEXT].encode("utf-8", "replace").decode()
 
 
 def install(app: FastAPI) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import Scope
 
 from src.api import errors
@@ -28,10 +29,10 @@ def create_app(settings: Settings) -> FastAPI:
         version=VERSION,
         description="Runs workflows inside the request, durably.",
         lifespan=_lifespan,
-        max_body_size=settings.max_body_bytes,
     )
     app.state.settings = settings
-    app.add_middleware(RequestFrame, on_exposed=_expose)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
+    app.add_middleware(RequestFrame, on_exposed=_expose, max_body_bytes=settings.max_body_bytes)
     errors.install(app)
     for routes in (executions, workflows, health):
         app.include_router(routes.router)

@@ -5,13 +5,14 @@ import re
 import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from src.api.errors import RefusedRequest
+from src.api.errors import RefusedRequest, problem
 from src.settings import is_loopback
 
 REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
@@ -43,20 +44,23 @@ class StrictRoute(APIRoute):
 
 
 class RequestFrame:
-    """Echoes `X-Request-ID` (or makes one up), and calls `on_exposed` when a request came from another machine."""
+    """Around all the rest: echoes `X-Request-ID` (or makes one up), refuses a body whose length tells that it is too
+    large, and calls `on_exposed` when others than this machine may have sent the request.
+    """
 
-    def __init__(self, app: ASGIApp, on_exposed: Callable[[Scope], None]) -> None:
+    def __init__(self, app: ASGIApp, on_exposed: Callable[[Scope], None], max_body_bytes: int) -> None:
         self._app = app
         self._on_exposed = on_exposed
+        self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        server = scope.get("server")
-        if server and server[1] is not None and not is_loopback(server[0]):
+        headers = Headers(scope=scope)
+        if _may_be_foreign(scope, headers):
             self._on_exposed(scope)
-        given = Headers(scope=scope).get("x-request-id", "")
+        given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
 
         async def send_with_id(message: Message) -> None:
@@ -64,7 +68,30 @@ class RequestFrame:
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
+        length = headers.get("content-length", "")
+        if length.isdigit() and int(length[:19]) > self._max_body_bytes:
+            detail = f"The body is larger than {self._max_body_bytes:,} bytes (MAX_BODY_BYTES)."
+            refusal = problem(Request(scope), 413, "content_too_large", detail)
+            await refusal(scope, receive, send_with_id)
+            return
         await self._app(scope, receive, send_with_id)
+
+
+def _may_be_foreign(scope: Scope, headers: Headers) -> bool:
+    """It came in on an address that others can reach, through a proxy, or under a name that is not this machine's:
+    a page elsewhere can make a browser here send requests to a name that it lets point to 127.0.0.1.
+    """
+    server = scope.get("server")
+    is_outside = bool(server and server[1] is not None and not is_loopback(server[0]))
+    is_proxied = "x-forwarded-for" in headers or "forwarded" in headers
+    return is_outside or is_proxied or not is_loopback(_host(headers))
+
+
+def _host(headers: Headers) -> str:
+    try:
+        return urlsplit(f"//{headers.get('host', 'localhost')}").hostname or ""
+    except ValueError:  # [ without ]
+        return ""
 
 
 def preferences(request: Request) -> dict[str, str]:

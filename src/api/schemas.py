@@ -109,7 +109,8 @@ class ChainEntry(BaseModel):
     node_type: str
     attempt: int
     status: AttemptStatus
-    input_context: dict[str, Any]
+    input_context: dict[str, Any] | None
+    """None where the contexts of the page are too large in all."""
     output_result: dict[str, Any] | None
     code_executed: str | None
     decision_result: str | None

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from src.core.errors import Problem
 from src.core.status import CELERY_WORDS, Status
 from src.runtime.executions import Entry, Found, NodeState
 
@@ -23,10 +22,6 @@ def workflow_view(row: Row[Any], *, with_graph: bool = True) -> View:
     if with_graph:
         view["graph_definition"] = row.graph_definition
     return view | _moments(row, "created_at", "updated_at")
-
-
-def problem_view(problem: Problem) -> View:
-    return {"pointer": problem.pointer, "detail": problem.detail}
 
 
 def version_view(row: Row[Any]) -> View:
@@ -57,9 +52,10 @@ def task_view(found: Found) -> View:
 
 
 def entry_view(entry: Entry) -> View:
+    """Without the context that the node saw, which may be large."""
     hidden = ("execution_id", "output_result", "lease_token", "started_at", "timestamp")
     view = {name: value for name, value in entry.row._mapping.items() if name not in hidden}
-    view |= {"input_context": entry.input_context, "output_result": entry.output}
+    view["output_result"] = entry.output
     return view | _moments(entry.row, "started_at", "timestamp")
 
 

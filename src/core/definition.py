@@ -53,10 +53,7 @@ class _Reading:
         self._read_nodes(definition.get("nodes"), kinds)
         if self.places:
             self._read_edges(definition.get("edges", []))
-
-    @property
-    def knows_all_edges(self) -> bool:
-        return not any(problem.pointer.startswith("/edges") for problem in self.problems)
+        self.knows_all_edges = not any(problem.pointer.startswith("/edges") for problem in self.problems)
 
     @property
     def graph(self) -> Graph:

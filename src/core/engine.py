@@ -155,6 +155,8 @@ class GraphEngine:
         attempt: Attempt | None = run.ended.get()
         while attempt:
             run.under_way -= 1
+            if run.claim.lost.is_set() and isinstance(attempt.outcome, Failed):
+                raise LeaseLost(run.claim.execution_id)  # it may have failed because it was cancelled
             run.record(attempt)
             try:
                 attempt = run.ended.get_nowait()

@@ -10,7 +10,10 @@ class Fold:
     def __init__(self, graph: Graph, initial_context: Context) -> None:
         self._graph = graph
         self._initial = initial_context
-        self._outputs: dict[str, Context] = {}
+        self._outputs: list[Context] = [{}] * len(graph.order)
+        """By rank."""
+        self._written = 0
+        """Which ranks have an output that is not empty, as bits."""
         self._ancestors: dict[str, int] = {}
         """For each node with an output: it and its live ancestors, as bits by rank."""
         self._after: dict[str, Context] = {}
@@ -28,8 +31,11 @@ class Fold:
     def add(self, node_id: str, live: list[str], output: Context) -> None:
         before = self.before(live)
         self._after[node_id] = {**before, **output} if output else before
-        self._outputs[node_id] = output
-        self._ancestors[node_id] = self._reach(live) | 1 << self._graph.rank[node_id]
+        rank = self._graph.rank[node_id]
+        self._ancestors[node_id] = self._reach(live) | 1 << rank
+        if output:
+            self._outputs[rank] = output
+            self._written |= 1 << rank
         for edge in self._graph.incoming[node_id]:
             self._to_come[edge.source] -= 1
             if not self._to_come[edge.source]:
@@ -47,7 +53,9 @@ class Fold:
 
     def _overlay(self, reached: int) -> Context:
         context = dict(self._initial)
-        for node_id in sorted(self._outputs, key=self._graph.rank.__getitem__):
-            if reached >> self._graph.rank[node_id] & 1:
-                context.update(self._outputs[node_id])
+        left = reached & self._written
+        while left:
+            lowest = left & -left
+            context.update(self._outputs[lowest.bit_length() - 1])
+            left ^= lowest
         return context

@@ -62,4 +62,7 @@ class Function(NodeConfig):
 
 @cache
 def _takes_node(function: Registered) -> bool:
-    return len(inspect.signature(function).parameters) > 1
+    """It has a second argument that must be given, or one that is called `node`."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    second = [each for each in inspect.signature(function).parameters.values() if each.kind in positional][1:2]
+    return any(each.name == "node" or each.default is inspect.Parameter.empty for each in second)

@@ -1,93 +1,16 @@
-"""Templates and expressions in node fields: `{{ context.x }}`. Jinja2's sandbox, narrowed until it can only compute."""
+"""Templates and expressions in node fields: `{{ context.x }}`, as functions from a context to a value."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, nodes
-from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.environment import TemplateExpression
 
 from src.core.outcome import Context, Json
+from src.nodes.jinja import Environment, TemplateProblem, joined, read_parts, value_of
 
-FILTERS = [
-    "abs",
-    "capitalize",
-    "count",
-    "d",
-    "default",
-    "first",
-    "float",
-    "int",
-    "items",
-    "join",
-    "last",
-    "length",
-    "list",
-    "lower",
-    "map",
-    "max",
-    "min",
-    "reject",
-    "rejectattr",
-    "replace",
-    "reverse",
-    "round",
-    "select",
-    "selectattr",
-    "sort",
-    "string",
-    "sum",
-    "title",
-    "tojson",
-    "trim",
-    "truncate",
-    "unique",
-    "upper",
-    "urlencode",
-]
-METHODS = frozenset(["get", "keys", "values", "items", "startswith", "endswith", "upper", "lower", "strip", "split"])
-"""What may be called. Everything else that can be called can also be made to fill the memory."""
-MAX_BASE, MAX_EXPONENT = 1_000_000, 64
-"""Of `**`."""
-MAX_SEQUENCE = 1_000_000
-"""Characters or items that `*` may make."""
-
-
-class TemplateProblem(ValueError):
-    """The text is not a template that Nova runs. Says what is wrong with it."""
-
-
-class _Environment(ImmutableSandboxedEnvironment):
-    intercepted_binops = frozenset({"*", "**", "%"})
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**" and not (abs(left) <= MAX_BASE and abs(right) <= MAX_EXPONENT):
-            raise SecurityError(f"{left} ** {right} is too large a power")
-        if operator == "%" and isinstance(left, str | bytes):
-            raise SecurityError("formatting with % is not possible here: use ~ to join texts")
-        if operator == "*":
-            for sequence, times in ((left, right), (right, left)):
-                if hasattr(sequence, "__len__") and len(sequence) * times > MAX_SEQUENCE:
-                    raise SecurityError(f"* would make more than {MAX_SEQUENCE:,} characters or items")
-        return super().call_binop(context, operator, left, right)
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        """Like Jinja2's, but a key of the user's comes before a method of dict: `context.items` may be a list."""
-        if isinstance(obj, Mapping) and attribute in obj:
-            return obj[attribute]
-        return super().getattr(obj, attribute)
-
-
-def _environment() -> _Environment:
-    environment = _Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
-    environment.filters = {name: environment.filters[name] for name in FILTERS}
-    environment.globals.clear()
-    return environment
-
-
-_ENVIRONMENT = _environment()
+_ENVIRONMENT = Environment()
 
 
 @lru_cache(maxsize=4096)
@@ -98,9 +21,10 @@ def compile_expression(source: str) -> Callable[[Context], Json]:
         TemplateProblem: it does not parse, or uses what is not offered.
     """
     with _problems():
-        _check(f"{{{{ {source} }}}}", expression=True)
-        evaluate = _ENVIRONMENT.compile_expression(source, undefined_to_none=False)
-    return lambda context: _settled(evaluate(context=context))
+        parts = read_parts(_ENVIRONMENT, f"{{{{ {source} }}}}")
+        if len(parts) != 1 or isinstance(parts[0], nodes.TemplateData):
+            raise TemplateProblem("expected one expression")
+        return _evaluation(parts[0])
 
 
 @lru_cache(maxsize=4096)
@@ -113,21 +37,11 @@ def compile_template(source: str) -> Callable[[Context], Json]:
     if "{{" not in source and "{%" not in source and "{#" not in source:
         return lambda _: source
     with _problems():
-        body = _check(source)
-        if len(body) == 1 and not isinstance(body[0], nodes.TemplateData):
-            return compile_expression(source.strip()[2:-2].strip("-+"))
-        template = _ENVIRONMENT.from_string(source)
-    return lambda context: template.render(context=context)
-
-
-@contextmanager
-def _problems() -> Iterator[None]:
-    try:
-        yield
-    except (TemplateError, SyntaxError, MemoryError) as error:
-        raise TemplateProblem(str(error)) from None
-    except RecursionError:
-        raise TemplateProblem("too long, or nested too deeply") from None
+        parts = read_parts(_ENVIRONMENT, source)
+        if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData):
+            return _evaluation(parts[0])
+        template = _ENVIRONMENT.from_string(nodes.Template([nodes.Output(parts)], lineno=1))
+    return lambda context: joined(template.generate(context=context))
 
 
 def compile_value(value: Json) -> Callable[[Context], Json]:
@@ -143,31 +57,27 @@ def compile_value(value: Json) -> Callable[[Context], Json]:
     return lambda _: value
 
 
-def _check(source: str, *, expression: bool = False) -> list[nodes.Node]:
-    """Parse, and refuse all but output of expressions; answers the parts of the output."""
-    tree = _ENVIRONMENT.parse(source)
-    if not all(isinstance(statement, nodes.Output) for statement in tree.body):
-        raise TemplateProblem("only {{ ... }} is possible here, no {% ... %}")
-    _check_names(tree)
-    parts = [part for statement in tree.body if isinstance(statement, nodes.Output) for part in statement.nodes]
-    if expression and len(parts) != 1:
-        raise TemplateProblem("expected one expression")
-    return list(parts)
-
-
-def _check_names(tree: nodes.Template) -> None:
-    for call in tree.find_all(nodes.Call):
-        if not (isinstance(call.node, nodes.Getattr) and call.node.attr in METHODS):
-            raise TemplateProblem(f"only these can be called: {', '.join(sorted(METHODS))}")
-    for used in tree.find_all(nodes.Filter):
-        if used.name not in FILTERS:
-            raise TemplateProblem(f"there is no filter {used.name!r}; there are: {', '.join(FILTERS)}")
-    for name in tree.find_all(nodes.Name):
-        if name.name != "context":
-            raise TemplateProblem(f"there is no {name.name!r} here: values of the context are context.{name.name}")
+def _evaluation(expression: nodes.Expr) -> Callable[[Context], Json]:
+    """As `Environment.compile_expression` does it, for an expression that has been read."""
+    result = nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)
+    template = _ENVIRONMENT.from_string(nodes.Template([result], lineno=1))
+    evaluate = TemplateExpression(template, undefined_to_none=False)
+    return lambda context: _settled(evaluate(context=context))
 
 
 def _settled(value: Json) -> Json:
     if isinstance(value, StrictUndefined):
         str(value)  # raises, and names what is missing
-    return list(value) if hasattr(value, "__next__") else value
+    return list(value) if hasattr(value, "__next__") else value_of(value)
+
+
+@contextmanager
+def _problems() -> Iterator[None]:
+    try:
+        yield
+    except TemplateProblem:
+        raise
+    except (TemplateError, SyntaxError, ValueError, MemoryError) as error:  # ValueError: an integer of 5,000 digits
+        raise TemplateProblem(str(error)) from None
+    except RecursionError:
+        raise TemplateProblem("too long, or nested too deeply") from None

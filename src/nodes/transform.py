@@ -5,31 +5,30 @@ Every value sees the context as it was before the node. A text that is one `{{ .
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 from jinja2 import TemplateError
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import AfterValidator, Field, PrivateAttr
 
 from src.core.outcome import Context, Failed, Json, NodeError, Outcome, Succeeded
 from src.nodes.config import NodeConfig, NodeContext
 from src.nodes.template import compile_value
 
 
+def _compiles(value: Json) -> Json:
+    compile_value(value)
+    return value
+
+
 class Transform(NodeConfig):
     type: Literal["transform"]
-    assign: dict[str, Json] = Field(alias="set")
+    assign: dict[str, Annotated[Json, AfterValidator(_compiles)]] = Field(alias="set")
     """Key of the context -> template, or any JSON value with templates in it."""
     _compute: Callable[[Context], Json] = PrivateAttr()
 
     @property
     def effect_free(self) -> bool:
         return True
-
-    @field_validator("assign")
-    @classmethod
-    def _parses(cls, value: dict[str, Json]) -> dict[str, Json]:
-        compile_value(value)
-        return value
 
     def model_post_init(self, _: object) -> None:
         self._compute = compile_value(self.assign)

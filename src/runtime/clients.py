@@ -19,8 +19,11 @@ class Clients:
         """
         if slug is None:
             return None
-        with self._database.read() as connection:
-            found = connection.execute(select(Client.id).where(Client.slug == slug, Client.is_active)).scalar()
+        found = self._find(slug) if slug.isprintable() else None  # PostgreSQL knows no NUL, nobody a half character
         if found is None:
             raise NotFound("active client", slug)
         return found
+
+    def _find(self, slug: str) -> int | None:
+        with self._database.read() as connection:
+            return connection.execute(select(Client.id).where(Client.slug == slug, Client.is_active)).scalar()

@@ -104,7 +104,7 @@ class Executions:
         """
         workflow = self._workflows.pinned(workflow_id)
         given = plain_object(context, max_bytes=self._max_context_bytes, pointer="/initial_context")
-        client_id = self._clients.id_of(client_slug) if client_slug else workflow.client_id
+        client_id = workflow.client_id if client_slug is None else self._clients.id_of(client_slug)
         initial_context = {**(workflow.initial_context or {}), **given}
         return NewExecution(workflow_id, workflow.version, initial_context, "inline", client_id)
 
@@ -136,6 +136,8 @@ class Executions:
 
     def find_by_task(self, task_id: str) -> Found:
         """Raises NotFound."""
+        if not task_id.isprintable():
+            raise NotFound("task", task_id)
         return self._one(BY_TASK, "task", task_id)
 
     def page(self, wanted: Filter, *, limit: int, skip: int = 0) -> tuple[list[Row[Any]], int]:
@@ -149,7 +151,7 @@ class Executions:
 
     def chain(self, execution_id: int) -> list[Entry]:
         """Every attempt in the order it was written. The context that a node saw is not kept: it is folded again from
-        the outputs before it. Raises NotFound.
+        the outputs before it, and its values are shared by all who saw them. Raises NotFound.
         """
         found = self.find(execution_id)
         graph = self._workflows.graph(found.row.workflow_id, found.row.workflow_version)

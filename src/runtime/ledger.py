@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,7 @@ class Ledger:
     def _flush(self, entries: Sequence[Entry]) -> Sequence[int | Exception]:
         try:
             return self._session.transaction(entries)
-        except self._session.errors as error:
+        except (self._session.errors, UnicodeEncodeError) as error:
             if self._session.is_disconnect(error):
                 return self._flush_when_it_is_back(entries)
             if self._session.stop_preparing_after(error):
@@ -93,8 +94,9 @@ class Ledger:
             except NotReady:
                 continue
             except self._session.errors as error:
-                if not self._session.is_disconnect(error):
-                    return [error] * len(entries)
+                # A conflict: what was sent before the connection broke has come through after all. Look again.
+                if not (self._session.is_disconnect(error) or isinstance(error, self._session.conflict)):
+                    return [answer for entry in entries for answer in self._flush([entry])]
         return [NotReady(f"The database has not answered for {self._patience_seconds:g} s.")] * len(entries)
 
     def _found(self, entry: Entry) -> int | None:
@@ -130,6 +132,7 @@ class _Session:
         self._prepares = not database.is_sqlite
         self._prepared: set[str] = set()
         self.errors: type[Exception] = database.engine.dialect.loaded_dbapi.Error
+        self.conflict: type[Exception] = database.engine.dialect.loaded_dbapi.IntegrityError
 
     def is_disconnect(self, error: Exception) -> bool:
         if self._connection is None:
@@ -156,22 +159,21 @@ class _Session:
         return [_answer(entry, ids, kept, settled) for entry in entries]
 
     def _commit(self, steps: dict[str, list[Row]]) -> dict[str, list[Any]]:
+        texts = {name: _as_text(rows) for name, rows in steps.items()}
         cursor = self._opened()
-        if len(steps) == 1:  # a statement alone is its own transaction: one round trip, not three
-            return {name: self._execute(cursor, name, rows) for name, rows in steps.items()}
+        if len(texts) == 1:  # a statement alone is its own transaction: one round trip, not three
+            return {name: self._execute(cursor, name, text) for name, text in texts.items()}
         cursor.execute("BEGIN IMMEDIATE" if self._database.is_sqlite else "BEGIN")
         try:
-            written = {name: self._execute(cursor, name, rows) for name, rows in steps.items()}
-        except self.errors:
-            cursor.execute("ROLLBACK")
+            written = {name: self._execute(cursor, name, text) for name, text in texts.items()}
+        except BaseException:
+            with suppress(self.errors):
+                cursor.execute("ROLLBACK")
             raise
         cursor.execute("COMMIT")
         return written
 
-    def _execute(self, cursor: DBAPICursor, name: str, rows: list[Row]) -> list[Any]:
-        for place, row in enumerate(rows):
-            row["place"] = place
-        text = _ENCODE(rows)
+    def _execute(self, cursor: DBAPICursor, name: str, text: str) -> list[Any]:
         statement = self._statements[name]
         if self._database.is_sqlite:
             cursor.execute(statement, (text,))
@@ -203,6 +205,16 @@ def _steps(entries: Sequence[Entry]) -> dict[str, list[Row]]:
         if entry.settlement:
             steps["settle"].append(entry.settlement)
     return {name: rows for name, rows in steps.items() if rows}
+
+
+def _as_text(rows: list[Row]) -> str:
+    """The rows as one JSON array. Raises UnicodeEncodeError for what no database can keep."""
+    for place, row in enumerate(rows):
+        row["place"] = place
+    text = _ENCODE(rows)
+    if not text.isascii():
+        text.encode()
+    return text
 
 
 def _answer(

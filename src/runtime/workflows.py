@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -69,7 +70,8 @@ class Workflows:
                 workflow_id: int = connection.execute(row.returning(Workflow.id)).scalar_one()
                 _add_version(connection, workflow_id, 1, draft.graph_definition, now)
         except IntegrityError:
-            raise DuplicateName(draft.name) from None
+            self._refuse_taken(draft.name)
+            raise
         return workflow_id
 
     def save(self, workflow_id: int, draft: Draft, *, expected_version: int | None) -> int:
@@ -87,24 +89,24 @@ class Workflows:
             with self._database.write("workflow_save") as connection:
                 current = _lock(connection, workflow_id, expected_version)
                 columns = _columns(draft)
-                if all(getattr(current, name) == value for name, value in columns.items()):
+                if all(_same(getattr(current, name), value) for name, value in columns.items()):
                     return int(current.version)
                 version = int(current.version) + 1
                 values = {"version": version, "updated_at": now, **columns}
                 connection.execute(update(Workflow).where(Workflow.id == workflow_id).values(**values))
                 _add_version(connection, workflow_id, version, draft.graph_definition, now)
         except IntegrityError:
-            raise DuplicateName(draft.name) from None
+            self._refuse_taken(draft.name)
+            raise
         return version
 
     def keep(self, draft: Draft) -> int:
         """The id of the workflow of this name, at this definition: created, given another version, or left as it is."""
-        try:
-            row = self.find_by_name(draft.name)
-        except NotFound:
+        with suppress(DuplicateName):  # or somebody else has just created it
             return self.create(draft)
-        self.save(row.id, draft, expected_version=None)
-        return int(row.id)
+        workflow_id = int(self.find_by_name(draft.name).id)
+        self.save(workflow_id, draft, expected_version=None)
+        return workflow_id
 
     def archive(self, workflow_id: int, *, expected_version: int | None) -> None:
         """Take a workflow out of use; its executions stay. Raises NotFound, VersionMismatch."""
@@ -152,6 +154,12 @@ class Workflows:
             raise NotFound("workflow", which)
         return row
 
+    def _refuse_taken(self, name: str) -> None:
+        query = select(Workflow.id).where(Workflow.name == name, Workflow.archived_at.is_(None))
+        with self._database.read() as connection:
+            if connection.execute(query).first():
+                raise DuplicateName(name)
+
     def _load_graph(self, workflow_id: int, version: int) -> Graph:
         query = select(WorkflowVersion.graph_definition).where(
             WorkflowVersion.workflow_id == workflow_id, WorkflowVersion.version == version
@@ -171,6 +179,11 @@ def _columns(draft: Draft) -> dict[str, Any]:
         "initial_context": draft.initial_context,
         "client_id": draft.client_id,
     }
+
+
+def _same(a: Json, b: Json) -> bool:
+    """To the letter: for Python 1, 1.0 and True are equal."""
+    return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
 
 
 def _add_version(connection: Connection, workflow_id: int, version: int, definition: Definition, now: datetime) -> None:

@@ -181,11 +181,11 @@ def python_with_nul(draft: DefinitionDraft) -> set[str]:
 
 
 def template_that_does_not_parse(draft: DefinitionDraft) -> set[str]:
-    return {draft.reached("t", type="transform", set={"x": ["{{ context. }}"]}) + "/set"}
+    return {draft.reached("t", type="transform", set={"x": ["{{ context. }}"]}) + "/set/x"}
 
 
 def template_that_does_more_than_compute(draft: DefinitionDraft) -> set[str]:
-    return {draft.reached("t2", type="transform", set={"x": "{% for i in context.x %}{% endfor %}"}) + "/set"}
+    return {draft.reached("t2", type="transform", set={"x": "{% for i in context.x %}{% endfor %}"}) + "/set/x"}
 
 
 def expression_that_does_not_parse(draft: DefinitionDraft) -> set[str]:
@@ -500,7 +500,7 @@ def test_any_json_object_ends_as_a_graph_or_as_its_problems(definition: dict[str
         ({"type": "decision", "expression": "1" + " + 1" * 3000}, "/nodes/2/expression"),
         ({"type": "decision", "expression": "context" + ".x" * 3000}, "/nodes/2/expression"),
         ({"type": "decision", "expression": "(" * 3000}, "/nodes/2/expression"),
-        ({"type": "transform", "set": {"x": "{{ 1" + " - 1" * 3000 + " }}"}}, "/nodes/2/set"),
+        ({"type": "transform", "set": {"x": "{{ 1" + " - 1" * 3000 + " }}"}}, "/nodes/2/set/x"),
         ({"type": "action", "code": "(" * 3000}, "/nodes/2/code"),
         ({"type": "action", "code": "x = " + "-" * 100_000 + "1"}, "/nodes/2/code"),
         ({"type": "action", "code": "\ud800"}, "/nodes/2/code"),

@@ -1,14 +1,15 @@
 """Builders for the tests of the runtime: parts wired as `bootstrap.build` wires them, attempts, rows as they stand."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, make_url, text
+from sqlalchemy import Connection, Row, insert, text
 
-from src.bootstrap import Nova, build
+from src.bootstrap import Nova, build, load_functions
+from src.core.engine import NodeChange
 from src.core.outcome import Attempt, Context, Json, Outcome, Succeeded
 from src.core.plan import Verdict
 from src.core.status import Status
@@ -59,8 +60,8 @@ class Parts:
         self, url: str, *, owner: str = "one", lease_seconds: float = 30.0, patience_seconds: float = PATIENCE_SECONDS
     ) -> None:
         self.database = Database(url)
-        kinds = InstalledKinds(RefusingExecutor("no code runs here"), {})
-        self.workflows = Workflows(self.database, kinds)
+        self.kinds = InstalledKinds(RefusingExecutor("no code runs here"), load_functions([FUNCTIONS]))
+        self.workflows = Workflows(self.database, self.kinds)
         self.leases = Leases(self.database, owner=owner, seconds=lease_seconds)
         self.ledger = Ledger(self.database, lease_seconds=lease_seconds, patience_seconds=patience_seconds)
         self.store = SqlStore(self.database, self.ledger, self.leases, self.workflows.graph)
@@ -93,9 +94,9 @@ def parts(url: str, **options: Any) -> Iterator[Parts]:
 
 
 @contextmanager
-def running(url: str, **settings: Any) -> Iterator[Nova]:
+def running(url: str, *, watch: Callable[[NodeChange], None] = lambda _: None, **settings: Any) -> Iterator[Nova]:
     """All the parts of a process, started."""
-    nova = build(Settings(database_url=url, nova_functions=[FUNCTIONS], **settings))
+    nova = build(Settings(database_url=url, nova_functions=[FUNCTIONS], **settings), watch=watch)
     nova.start()
     try:
         yield nova
@@ -110,8 +111,7 @@ def claimed(claim: Claim | None) -> Claim:
 
 def attempt(node_id: str, output: Context | None = None, *, number: int = 1, outcome: Outcome | None = None) -> Attempt:
     ended_as = Succeeded(output or {}) if outcome is None else outcome
-    now = datetime.now(UTC)
-    return Attempt(node_id, "transform", number, ended_as, now, now, 0.001)
+    return Attempt(node_id, "transform", number, ended_as, started_at=datetime.now(UTC), execution_time=0.001)
 
 
 def completed(result: Context | None = None) -> Verdict:
@@ -163,12 +163,3 @@ def waiting_for_locks(connection: Connection, count: int) -> bool:
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
     return int(connection.execute(query).scalar_one()) >= count
-
-
-def database_name(url: str) -> str:
-    return str(make_url(url).database)
-
-
-def effects(lines: Sequence[str]) -> dict[str, int]:
-    """How often each line was written."""
-    return {line: list(lines).count(line) for line in lines}

@@ -1,10 +1,12 @@
 """`/workflows/{id}/execute`, `/executions` and `/tasks`: runs, started and looked at."""
 
 import asyncio
+import json
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from src.api.dependencies import MAX_ID, Id, Installed, Limit, Skip
@@ -13,8 +15,9 @@ from src.api.requests import StrictRoute, preferences
 from src.api.schemas import PROBLEMS, Chain, Execution, ExecutionList, Task
 from src.api.views import entry_view, execution_view, server_timing, summary_view, task_view
 from src.core.status import Status
-from src.runtime.executions import Filter, Found
+from src.runtime.executions import Entry, Filter, Found
 
+MAX_CONTEXTS_BYTES = 4_000_000
 router = APIRouter(tags=["executions"], route_class=StrictRoute)
 
 
@@ -74,16 +77,31 @@ def get_execution(execution_id: Id, nova: Installed) -> Response:
 
 
 @router.get("/executions/{execution_id}/chain", responses={200: {"model": Chain}, **PROBLEMS})
-def get_chain(execution_id: Id, nova: Installed) -> Response:
-    """Every attempt in the order it was written, each with the context that its node saw."""
-    entries = [entry_view(entry) for entry in nova.executions.chain(execution_id)]
-    return JSONResponse({"execution_id": execution_id, "entries": entries, "total": len(entries)})
+def get_chain(execution_id: Id, nova: Installed, limit: Limit = 500, skip: Skip = 0) -> Response:
+    """The attempts in the order they were written, each with the context that its node saw."""
+    entries = nova.executions.chain(execution_id)
+    page = entries[skip : skip + limit]
+    return StreamingResponse(_chain(execution_id, page, len(entries)), media_type="application/json")
 
 
 @router.get("/tasks/{task_id}", responses={200: {"model": Task}, **PROBLEMS})
 def get_task(task_id: str, nova: Installed) -> Response:
     """The same run in Celery's words, read from its row. An unknown task is 404, never PENDING."""
     return JSONResponse(task_view(nova.executions.find_by_task(task_id)))
+
+
+def _chain(execution_id: int, page: list[Entry], total: int) -> Iterator[str]:
+    """An entry at a time. Each shows a whole context: beyond `MAX_CONTEXTS_BYTES` in all it is left out, and `skip` and
+    `limit` show it.
+    """
+    yield f'{{"execution_id":{execution_id},"total":{total},"entries":['
+    left = MAX_CONTEXTS_BYTES
+    for place, entry in enumerate(page):
+        context = json.dumps(entry.input_context, ensure_ascii=False, separators=(",", ":"))
+        left -= len(context)
+        view = json.dumps(entry_view(entry), ensure_ascii=False, separators=(",", ":"))
+        yield f'{"," if place else ""}{view[:-1]},"input_context":{context if left >= 0 or not place else "null"}}}'
+    yield "]}"
 
 
 def _unfinished(found: Found) -> Response:

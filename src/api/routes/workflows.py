@@ -7,10 +7,10 @@ from fastapi import APIRouter, Body, Header
 from fastapi.responses import JSONResponse, Response
 
 from src.api.dependencies import Id, Installed, Limit, Skip
-from src.api.errors import RefusedRequest
+from src.api.errors import MAX_SHOWN, RefusedRequest, problem_view
 from src.api.requests import StrictRoute
 from src.api.schemas import PROBLEMS, Validation, Workflow, WorkflowList, WorkflowVersionList
-from src.api.views import problem_view, version_view, workflow_view
+from src.api.views import version_view, workflow_view
 from src.bootstrap import Nova
 from src.core.errors import Invalid
 
@@ -54,7 +54,8 @@ def validate_workflow(document: Document, nova: Installed) -> Response:
         draft, warnings = nova.read_draft(document, name="unnamed")
         nova.workflows.check(draft)
     except Invalid as error:
-        return JSONResponse({"valid": False, "errors": list(map(problem_view, error.problems)), "warnings": []})
+        errors = [problem_view(found) for found in error.problems[:MAX_SHOWN]]
+        return JSONResponse({"valid": False, "errors": errors, "warnings": []})
     return JSONResponse({"valid": True, "errors": [], "warnings": list(map(problem_view, warnings))})
 
 

@@ -1,0 +1,71 @@
+"""Functions that the workflows of these tests call."""
+
+import asyncio
+import threading
+from typing import Any
+
+Context = dict[str, Any]
+
+
+class Gate:
+    """Holds the runs that have come to `wait_at_gate` until a test lets them go on."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.reached = threading.Semaphore(0)
+
+
+GATE = Gate()
+
+
+def wait_at_gate(context: Context) -> Context:
+    GATE.reached.release()
+    GATE.opened.wait(30)
+    return {"passed": True}
+
+
+def greet(context: Context) -> Context:
+    return {"greeting": f"Hello, {context.get('name', 'you')}!"}
+
+
+def fail(context: Context) -> Context:
+    raise ValueError("the supplier does not answer")
+
+
+def numbered_key(context: Context) -> dict[int, int]:
+    return {1: 2}
+
+
+def not_a_number(context: Context) -> Context:
+    return {"list": [1, float("nan")]}
+
+
+def endless(context: Context) -> Context:
+    inner: list[Any] = []
+    inner.append(inner)
+    return {"inner": inner}
+
+
+def bytes_value(context: Context) -> Context:
+    return {"file": b"%PDF-"}
+
+
+def lone_surrogate(context: Context) -> Context:
+    return {"text": "\ud800"}
+
+
+def nul(context: Context) -> Context:
+    return {"text": "a\x00b"}
+
+
+def broken_message(context: Context) -> Context:
+    raise ValueError("NUL \x00 and half a pair \ud800 and text")
+
+
+def leave(context: Context) -> Context:
+    raise SystemExit(3)
+
+
+def give_up(context: Context) -> Context:
+    """What code that runs an event loop of its own lets through when a task of it is cancelled."""
+    raise asyncio.CancelledError

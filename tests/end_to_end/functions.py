@@ -1,0 +1,27 @@
+"""The functions that the workflow of the kill tests calls. Each leaves a line, so that a repeated effect shows."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from src.nodes.function import NodeInfo
+
+
+def work(context: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
+    """An effect that cannot be taken back: a line with the execution and the node."""
+    _leave_a_line(context, node)
+    return {node.id: f"{node.id} of {context['order']}"}
+
+
+def work_slowly(context: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
+    """The same; it takes long enough for siblings to end at different moments."""
+    _leave_a_line(context, node)
+    time.sleep(context.get("pauses", {}).get(node.id, 0.0))
+    return {node.id: f"{node.id} of {context['order']}"}
+
+
+def _leave_a_line(context: dict[str, Any], node: NodeInfo) -> None:
+    file = os.open(Path(context["effects"]), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, f"{node.execution_id} {node.id} {node.idempotency_key}\n".encode())
+    os.close(file)

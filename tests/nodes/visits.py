@@ -1,0 +1,57 @@
+"""Runs one node as the engine would, on a context, without an engine, a store or a graph around it."""
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from src.core.node import Visit
+from src.core.outcome import Failed, Outcome, Succeeded
+from src.nodes import InstalledKinds
+from src.sandbox.executor import CodeExecutor
+from src.sandbox.subprocess_executor import SubprocessExecutor
+
+Json = dict[str, Any]
+
+
+def kinds(
+    functions: dict[str, Callable[..., Any]] | None = None, sandbox: CodeExecutor | None = None
+) -> InstalledKinds:
+    return InstalledKinds(sandbox or SubprocessExecutor(), functions or {})
+
+
+def visit(
+    context: Json | None = None,
+    *,
+    node_id: str = "node",
+    attempt: int = 1,
+    branches: Iterable[str] = (),
+    has_default: bool = True,
+) -> Visit:
+    return Visit(
+        execution_id=7,
+        node_id=node_id,
+        attempt=attempt,
+        idempotency_key=f"task/{node_id}",
+        context=context or {},
+        branches=frozenset([*branches, None] if has_default else branches),
+        cancelled=threading.Event(),
+    )
+
+
+def outcome_of(fields: Json, context: Json | None = None, **about: Any) -> Outcome:
+    """What a node of `fields` ends as when it sees `context`."""
+    installed = kinds(about.pop("functions", None), about.pop("sandbox", None))
+    node = installed.read({"id": "node", **fields})
+    return installed.run(node, visit(context, **about))
+
+
+def succeeded(fields: Json, context: Json | None = None, **about: Any) -> Succeeded:
+    outcome = outcome_of(fields, context, **about)
+    assert isinstance(outcome, Succeeded), outcome
+    return outcome
+
+
+def failed(fields: Json, context: Json | None = None, **about: Any) -> Failed:
+    outcome = outcome_of(fields, context, **about)
+    assert isinstance(outcome, Failed), outcome
+    return outcome

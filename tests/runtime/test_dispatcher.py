@@ -1,0 +1,91 @@
+"""Runs get threads of their own, so many and no more; what finds no place is refused at once."""
+
+import threading
+from concurrent.futures import Future
+from threading import Event
+
+import pytest
+
+from src.core.errors import Busy
+from src.runtime.dispatcher import Dispatcher
+
+
+class Held:
+    """Work that is under way until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.go = Event()
+
+    def __call__(self) -> str:
+        self.begun.release()
+        assert self.go.wait(timeout=20)
+        return threading.current_thread().name
+
+
+def test_work_runs_in_a_thread_of_the_pool_and_answers() -> None:
+    dispatcher = Dispatcher(threads=1, backlog=0)
+
+    name = dispatcher.submit(lambda: threading.current_thread().name).result(timeout=20)
+    dispatcher.close()
+
+    assert name.startswith("run")
+
+
+def test_so_many_run_at_once_and_so_many_wait_and_the_next_is_refused() -> None:
+    dispatcher, held = Dispatcher(threads=2, backlog=3), Held()
+
+    futures = [dispatcher.submit(held) for _ in range(5)]
+    for _ in range(2):
+        assert held.begun.acquire(timeout=20)
+
+    with pytest.raises(Busy, match="2 executions run here and 3 wait"):
+        dispatcher.submit(held)
+    assert not held.begun.acquire(blocking=False)
+    held.go.set()
+    assert len({future.result(timeout=20) for future in futures}) <= 2
+    dispatcher.close()
+
+
+def test_there_is_room_again_when_something_has_ended_or_failed() -> None:
+    dispatcher = Dispatcher(threads=1, backlog=0)
+
+    for _ in range(5):
+        failing: Future[float] = dispatcher.submit(lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            failing.result(timeout=20)
+        wait_for_room(dispatcher)
+
+    dispatcher.close()
+
+
+def wait_for_room(dispatcher: Dispatcher) -> None:
+    """A place is free a moment after the answer is there."""
+    from tests.runtime.building import eventually
+
+    def has_room() -> bool:
+        try:
+            dispatcher.submit(lambda: None).result(timeout=20)
+        except Busy:
+            return False
+        return True
+
+    eventually(has_room)
+    eventually(has_room)
+
+
+def test_closing_lets_what_runs_end_and_takes_no_more() -> None:
+    dispatcher, held = Dispatcher(threads=1, backlog=1), Held()
+    running, waiting = dispatcher.submit(held), dispatcher.submit(held)
+    assert held.begun.acquire(timeout=20)
+    closing = threading.Thread(target=dispatcher.close)
+
+    closing.start()
+    while not waiting.cancelled():
+        assert closing.is_alive()
+    held.go.set()
+    closing.join(timeout=20)
+
+    assert running.result(timeout=20).startswith("run")
+    with pytest.raises(Busy, match="shutting down"):
+        dispatcher.submit(held)
