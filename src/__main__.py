@@ -14,6 +14,7 @@ from src.bootstrap import Nova, build
 from src.core.errors import Invalid, NotReady, NovaError
 from src.core.status import Status
 from src.database import migrate as migrate_database
+from src.doctor import examine
 from src.runtime.executions import Filter
 from src.settings import read_settings
 
@@ -131,6 +132,21 @@ def verify(execution_id: int | None, everything: bool) -> None:
         click.echo(f"execution {each}: {found}")
     click.echo(f"{checked} checked, {len({each for each, _ in wrong})} with something wrong")
     if wrong:
+        raise SystemExit(1)
+
+
+@cli.command()
+def doctor() -> None:
+    """Examine this installation: a line for each thing, with the mend. Exits with 1 if anything is wrong."""
+    nova = build(read_settings())
+    try:
+        findings = list(examine(nova))
+    finally:
+        nova.close()
+    for found in findings:
+        mend = f" -> {found.mend}" if found.mend else ""
+        click.echo(f"{found.state:<6}{found.about:<16}{found.detail}{mend}")
+    if any(found.state == "wrong" for found in findings):
         raise SystemExit(1)
 
 

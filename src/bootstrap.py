@@ -1,14 +1,16 @@
 """The only file that plugs the parts together."""
 
 import importlib
+import importlib.util
 import inspect
 import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from src.core.engine import GraphEngine, NodeChange
 from src.core.errors import DefinitionError, NotReady, Problem, ValueRefused
@@ -18,6 +20,7 @@ from src.database import Database, check_schema, prepare
 from src.formats import Definition, read_definition
 from src.nodes import InstalledKinds
 from src.nodes.config import Registered
+from src.nodes.policy import CodePolicy
 from src.runtime.clients import Clients
 from src.runtime.dispatcher import Dispatcher
 from src.runtime.executions import Executions
@@ -26,8 +29,10 @@ from src.runtime.ledger import Ledger
 from src.runtime.presence import Presence
 from src.runtime.store import SqlStore
 from src.runtime.workflows import Draft, Workflows
-from src.sandbox.executor import CodeExecutor, Level, RefusingExecutor
-from src.sandbox.subprocess_executor import SubprocessExecutor
+from src.sandbox.executor import Level
+from src.sandbox.sandbox import Sandbox
+from src.sandbox.server_process import Installation
+from src.sandbox.slots import usual_count
 from src.settings import Settings
 
 VERSION = "0.1.0"
@@ -43,6 +48,8 @@ class Nova:
     settings: Settings
     database: Database
     kinds: InstalledKinds
+    sandbox: Sandbox
+    policy: CodePolicy
     workflows: Workflows
     executions: Executions
     dispatcher: Dispatcher
@@ -63,9 +70,6 @@ class Nova:
         """
         self.open()
         self._presence.enter(lambda: recover(self.database, alive=self._leases.owner))
-        logger.info("code of workflow authors runs at sandbox level %s", self.kinds.sandbox.level)
-        if self.kinds.sandbox.level is Level.WEAK:
-            logger.warning("Sandbox level weak: the code of workflow authors can read what this user can read.")
 
     def check(self) -> None:
         """Raises NotReady where the database does not answer or has another schema."""
@@ -87,17 +91,21 @@ class Nova:
         if not name or len(name) > MAX_NAME or not name.strip():
             raise DefinitionError([Problem("/name", f"expected a name of 1 to {MAX_NAME} characters")])
         draft = Draft(
-            name, definition.graph, definition.description, definition.initial_context, pointer=definition.pointer
+            name,
+            definition.graph,
+            definition.description,
+            definition.initial_context,
+            pointer=definition.pointer,
+            refused=tuple(self.policy.problems(definition.graph)),
         )
-        return draft, definition.warnings
+        return draft, (*definition.warnings, *_located(definition, self.policy.warnings(definition.graph)))
 
     def _refuse_what_cannot_be_kept(self, definition: Definition) -> None:
         """React Flow's graphs may come as text within the document, which the first look does not see into."""
         try:
             plain_object(definition.graph, max_bytes=2 * self.settings.max_body_bytes)
         except ValueRefused as refused:
-            problems = [Problem(definition.pointer(each.pointer), each.detail) for each in refused.problems]
-            raise ValueRefused(problems) from None
+            raise ValueRefused(_located(definition, refused.problems)) from None
 
     def recover(self) -> list[int]:
         """Free the executions whose runner has let its lease run out; answers all that wait to be run."""
@@ -105,17 +113,16 @@ class Nova:
         return self.executions.queued()
 
     def expose(self) -> None:
-        """Others than this machine have reached the server: from now on no code runs that has no walls around it."""
-        if self.kinds.sandbox.level is Level.WEAK:
-            logger.warning("The server is open to other machines: action and decision code is refused from now on.")
-            self.kinds.sandbox = _refusing()
+        """Others have reached the server: from now on no code runs without walls, unless the operator has said so."""
+        if self.settings.sandbox_min_level is None:
+            self.sandbox.require(Level.SECCOMP)
 
     def close(self) -> None:
         self.dispatcher.close()
         self._node_threads.shutdown()
         self._leases.close()
         self._ledger.close()
-        self.kinds.sandbox.close()
+        self.sandbox.close()
         self._presence.leave()
         self.database.close()
 
@@ -125,9 +132,8 @@ def build(settings: Settings, *, watch: Callable[[NodeChange], None] = lambda _:
     if settings.failpoint:
         arm(settings.failpoint)
     database = Database(settings.database_url, pool_size=settings.database_pool_size)
-    kinds = InstalledKinds(
-        _refusing() if settings.is_exposed else SubprocessExecutor(), load_functions(settings.nova_functions)
-    )
+    sandbox = _sandbox(settings)
+    kinds = InstalledKinds(sandbox, load_functions(settings.nova_functions))
     workflows = Workflows(database, kinds)
     leases = Leases(database, owner=_owner(), seconds=settings.lease_seconds)
     ledger = Ledger(database, lease_seconds=settings.lease_seconds, patience_seconds=settings.database_patience_seconds)
@@ -146,7 +152,25 @@ def build(settings: Settings, *, watch: Callable[[NodeChange], None] = lambda _:
     )
     dispatcher = Dispatcher(threads=settings.inline_threads, backlog=settings.inline_backlog)
     presence = Presence(database)
-    return Nova(settings, database, kinds, workflows, executions, dispatcher, leases, ledger, node_threads, presence)
+    policy = CodePolicy(
+        network=bool(settings.network_ports),
+        max_memory_mb=settings.sandbox_max_memory_mb,
+        max_timeout_seconds=settings.sandbox_max_timeout_seconds,
+    )
+    return Nova(
+        settings=settings,
+        database=database,
+        kinds=kinds,
+        sandbox=sandbox,
+        policy=policy,
+        workflows=workflows,
+        executions=executions,
+        dispatcher=dispatcher,
+        _leases=leases,
+        _ledger=ledger,
+        _node_threads=node_threads,
+        _presence=presence,
+    )
 
 
 def load_functions(modules: list[str]) -> dict[str, Registered]:
@@ -170,11 +194,24 @@ def load_functions(modules: list[str]) -> dict[str, Registered]:
     return functions
 
 
-def _refusing() -> CodeExecutor:
-    return RefusingExecutor(
-        "the code of workflow authors has no walls around it in this release, so it runs only on a server that listens "
-        "on 127.0.0.1 alone"
-    )
+def find_packages(names: Iterable[str]) -> dict[str, str]:
+    """Where the packages are that code may import: name -> the folder that holds it. Those that are installed."""
+    found = {}
+    for name in names:
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+        if spec and spec.origin:
+            found[name] = str(Path(spec.origin).parents[1 if spec.submodule_search_locations else 0])
+    return found
+
+
+def _sandbox(settings: Settings) -> Sandbox:
+    installation = Installation(find_packages(settings.packages), settings.network_ports)
+    return Sandbox(installation, slots=settings.sandbox_slots or usual_count(), least=settings.min_level)
+
+
+def _located(definition: Definition, problems: Iterable[Problem]) -> list[Problem]:
+    """The problems of a graph, with pointers into the document that was read."""
+    return [Problem(definition.pointer(each.pointer), each.detail) for each in problems]
 
 
 def _owner() -> str:

@@ -2,12 +2,15 @@
 
 import ipaddress
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from src.database import normalise
+from src.sandbox.executor import Level
+
+MAX_PORT = 65_535
 
 
 class Settings(BaseSettings):
@@ -54,6 +57,26 @@ class Settings(BaseSettings):
     max_output_bytes: int = Field(4 * 1024 * 1024, ge=1024)
     """What one node may change in the context, about. What is larger belongs into a file store, by name."""
 
+    sandbox_min_level: Literal["full", "seccomp", "weak", "off"] | None = None
+    """Code of workflow authors runs behind walls of this level or stronger, or not at all. Without it: `seccomp` where
+    others than this machine can reach the server, `weak` elsewhere, so that a laptop without walls can run examples."""
+
+    sandbox_packages: str = "pypdf"
+    """Packages that code may import beside the standard library, with commas between: by import name, dependencies too.
+    The examples read PDF files; every package is loaded ahead and costs memory."""
+
+    sandbox_slots: int | None = Field(None, ge=1, le=64)
+    """Snippets that run at once in this process. Without it: twice the cores, at most 8, and what the memory allows."""
+
+    sandbox_network_ports: str = "80,443,25,465,587,143,993,995,5432,3306"
+    """TCP ports that nodes with `network` may connect to: web, mail and databases. Empty: no node may have it."""
+
+    sandbox_max_memory_mb: int = Field(1024, ge=32, le=65_536)
+    """The most that a node's `memory_mb` may ask for. Slots times this must fit into the machine."""
+
+    sandbox_max_timeout_seconds: float = Field(86_400.0, gt=0, le=86_400)
+    """The most that the `timeout` of a node with code may ask for: by default what any node may."""
+
     failpoint: str = ""
     """For tests alone: `name:n` ends the process when the failpoint `name` is reached for the nth time."""
 
@@ -72,12 +95,36 @@ class Settings(BaseSettings):
     @field_validator("nova_functions", mode="before")
     @classmethod
     def _split(cls, value: str | list[str]) -> list[str]:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return _parts(value) if isinstance(value, str) else value
+
+    @field_validator("sandbox_network_ports")
+    @classmethod
+    def _are_ports(cls, ports: str) -> str:
+        wrong = [part for part in _parts(ports) if not (part.isdecimal() and 0 < int(part) <= MAX_PORT)]
+        if wrong:
+            raise ValueError(f"expected port numbers with commas between, got {', '.join(wrong)}")
+        return ports
+
+    @property
+    def network_ports(self) -> list[int]:
+        return [int(part) for part in _parts(self.sandbox_network_ports)]
+
+    @property
+    def packages(self) -> list[str]:
+        return _parts(self.sandbox_packages)
+
+    @property
+    def min_level(self) -> Level:
+        return Level(self.sandbox_min_level or (Level.SECCOMP if self.is_exposed else Level.WEAK))
 
     @cached_property
     def is_exposed(self) -> bool:
         """Others than this machine can reach the server, as far as settings tell."""
         return bool(self.dyno or self.railway_environment) or not is_loopback(self.host)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def is_loopback(host: str) -> bool:

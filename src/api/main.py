@@ -18,6 +18,7 @@ from src.settings import Settings, read_settings
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     nova = build(app.state.settings)
     nova.start()
+    nova.sandbox.warm_up()
     app.state.nova = nova
     yield
     nova.close()

@@ -121,6 +121,9 @@ class ChainEntry(BaseModel):
     error_traceback: str | None
     logs: str | None
     execution_time: float
+    sandbox_level: str | None
+    cpu_seconds: float | None
+    max_rss_kb: int | None
     started_at: datetime
     timestamp: datetime
 

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from threading import current_thread, main_thread
@@ -185,7 +185,8 @@ class GraphEngine:
         self._watch(NodeChange(visit.execution_id, node.id))
         started_at, start = datetime.now(UTC), time.perf_counter()
         outcome = self._outcome(node, visit)
-        attempt = Attempt(node.id, node.type, visit.attempt, outcome, started_at, time.perf_counter() - start)
+        seconds = time.perf_counter() - start - (outcome.usage.queued_seconds if outcome.usage else 0.0)
+        attempt = Attempt(node.id, node.type, visit.attempt, outcome, started_at, max(0.0, seconds))
         self._watch(NodeChange(visit.execution_id, node.id, attempt))
         return attempt
 
@@ -207,7 +208,7 @@ class GraphEngine:
         if not outcome.output:
             return outcome
         output = plain_object(outcome.output, max_bytes=self._max_output_bytes)
-        return Succeeded(output, outcome.branch, outcome.logs)
+        return replace(outcome, output=output)
 
 
 def _told(error: BaseException) -> NodeError:

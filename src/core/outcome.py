@@ -32,18 +32,32 @@ class NodeError:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What an attempt in the sandbox took, and how strong the walls around it were."""
+
+    level: str
+    cpu_seconds: float = 0.0
+    max_rss_kb: int = 0
+    """The most memory at any time, in KiB; pages that are shared with other processes are counted too."""
+    queued_seconds: float = 0.0
+    """The wait for a free place, which is no time of the node."""
+
+
+@dataclass(frozen=True, slots=True)
 class Succeeded:
     output: Context = field(default_factory=dict)
     """What the node changed in the context: a delta."""
     branch: str | None = None
     """The branch that a deciding node took."""
     logs: str = ""
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
     error: NodeError
     logs: str = ""
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +65,7 @@ class Waiting:
     reason: str
     until: datetime | None = None
     logs: str = ""
+    usage: Usage | None = None
 
 
 Outcome = Succeeded | Failed | Waiting
@@ -67,7 +82,7 @@ class Attempt:
     outcome: Outcome
     started_at: datetime
     execution_time: float
-    """Seconds on a monotonic clock, for failures too."""
+    """Seconds on a monotonic clock, for failures too; without the wait for a place in the sandbox."""
 
     @property
     def ended_at(self) -> datetime:

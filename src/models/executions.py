@@ -93,7 +93,13 @@ class ChainOfWork(Base):
     error_traceback: Mapped[str | None]
     logs: Mapped[str | None]
     execution_time: Mapped[float]
-    """Seconds, real for failures too."""
+    """Seconds, real for failures too; without the wait for a place in the sandbox."""
+    sandbox_level: Mapped[str | None]
+    """How strong the walls around the code were; nothing where no code ran in the sandbox."""
+    cpu_seconds: Mapped[float | None]
+    """Processor time of the code, all threads together."""
+    max_rss_kb: Mapped[int | None] = mapped_column(BIG)
+    """The most memory of the code's process at any time, KiB."""
     started_at: Mapped[datetime]
     timestamp: Mapped[datetime]
     """When the attempt ended."""

@@ -7,31 +7,26 @@ permanent failure, with the traceback of this code alone; running past `timeout`
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from src.core.outcome import Failed, NodeError, Outcome, Succeeded
-from src.nodes.code import DEFAULT_TIMEOUT_SECONDS, check_python, failure, printed_updates, run_code
-from src.nodes.config import NodeConfig, NodeContext
-from src.sandbox.executor import Limits
+from src.nodes.code import CodeConfig, check_python, failure, printed_updates
+from src.nodes.config import NodeContext
 
 
-class Action(NodeConfig):
+class Action(CodeConfig):
     type: Literal["action"]
     code: str
-    network: bool = False
-    """The code may open connections."""
-    memory_mb: int | None = Field(None, ge=32, le=65_536)
 
     _compiles = field_validator("code")(check_python)
 
     def run(self, context: NodeContext) -> Outcome:
-        limits = Limits(wall_seconds=self.timeout or DEFAULT_TIMEOUT_SECONDS, memory_mb=self.memory_mb or 256)
-        result = run_code(context, self.code, "action", context.visit.context, limits)
+        result = self.run_code(context, self.code, "action", context.visit.context)
         if result.status != "ok":
             return failure(result)
         printed = printed_updates(result.last_line)
         if printed is None:
-            return Succeeded(result.changes, logs=result.logs)
+            return Succeeded(result.changes, logs=result.logs, usage=result.usage)
         if str(printed.get("status", "")).lower() in ("error", "failed"):
-            return Failed(NodeError("ReportedError", str(printed.get("message", ""))), result.logs)
-        return Succeeded({**result.changes, **printed["context_updates"]}, logs=result.logs)
+            return Failed(NodeError("ReportedError", str(printed.get("message", ""))), result.logs, result.usage)
+        return Succeeded({**result.changes, **printed["context_updates"]}, logs=result.logs, usage=result.usage)

@@ -3,12 +3,15 @@
 import json
 from typing import Literal
 
+from pydantic import Field
+
 from src.core.outcome import Context, ErrorClass, Failed, Json, NodeError
-from src.nodes.config import NodeContext
+from src.nodes.config import NodeConfig, NodeContext
 from src.sandbox.executor import CodeRequest, CodeResult, ErrorInfo, Limits
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
-TRANSIENT = frozenset({"timeout", "cancelled"})
+DEFAULT_MEMORY_MB = 256
+TRANSIENT = frozenset({"timeout", "cancelled", "lost"})
 
 
 def check_python(code: str) -> str:
@@ -26,17 +29,29 @@ def check_python(code: str) -> str:
     return code
 
 
-def run_code(
-    context: NodeContext, code: str, kind: Literal["action", "decision"], values: Context, limits: Limits
-) -> CodeResult:
-    return context.sandbox.run(CodeRequest(code, kind, values, limits), context.visit.cancelled)
+class CodeConfig(NodeConfig):
+    """The fields of a node that has code."""
+
+    network: bool = False
+    """The code may connect to the TCP ports that the operator allows (SANDBOX_NETWORK_PORTS)."""
+    memory_mb: int | None = Field(None, ge=32, le=65_536)
+    """Up to the operator's SANDBOX_MAX_MEMORY_MB."""
+
+    def run_code(
+        self, context: NodeContext, code: str, kind: Literal["action", "decision"], values: Context
+    ) -> CodeResult:
+        limits = Limits(
+            wall_seconds=self.timeout or DEFAULT_TIMEOUT_SECONDS, memory_mb=self.memory_mb or DEFAULT_MEMORY_MB
+        )
+        request = CodeRequest(code, kind, values, limits, network=self.network)
+        return context.sandbox.run(request, context.visit.cancelled)
 
 
 def failure(result: CodeResult) -> Failed:
     """What it means for the node that its code did not end well."""
     error = result.error or ErrorInfo(result.status, "the code did not end well")
     error_class = ErrorClass.TRANSIENT if result.status in TRANSIENT else ErrorClass.PERMANENT
-    return Failed(NodeError(error.type, error.message, error_class, error.traceback), result.logs)
+    return Failed(NodeError(error.type, error.message, error_class, error.traceback), result.logs, result.usage)
 
 
 def printed_updates(last: str) -> Json:

@@ -6,26 +6,25 @@ one); the value of the code if it is one expression. True and false name the bra
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from jinja2 import TemplateError
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import PrivateAttr, field_validator, model_validator
 
 from src.core.outcome import Context, Failed, Json, NodeError, Outcome, Succeeded
-from src.nodes.code import DEFAULT_TIMEOUT_SECONDS, check_python, failure, run_code
-from src.nodes.config import NodeConfig, NodeContext
+from src.nodes.code import CodeConfig, check_python, failure
+from src.nodes.config import NodeContext
 from src.nodes.template import compile_expression
-from src.sandbox.executor import CodeResult, Limits
+from src.sandbox.executor import CodeResult
 
 LEGACY_KEY = "branch_decision"
 
 
-class Decision(NodeConfig):
+class Decision(CodeConfig):
     type: Literal["decision"]
     code: str | None = None
     expression: str | None = None
-    network: bool = False
-    memory_mb: int | None = Field(None, ge=32, le=65_536)
     _evaluate: Callable[[Context], Json] = PrivateAttr()
 
     @property
@@ -71,11 +70,11 @@ class Decision(NodeConfig):
 
     def _by_code(self, context: NodeContext, code: str) -> Outcome:
         values = {key: value for key, value in context.visit.context.items() if key != LEGACY_KEY}
-        limits = Limits(wall_seconds=self.timeout or DEFAULT_TIMEOUT_SECONDS, memory_mb=self.memory_mb or 256)
-        result = run_code(context, code, "decision", values, limits)
+        result = self.run_code(context, code, "decision", values)
         if result.status != "ok":
             return failure(result)
-        return self._choose(self._decided(result, values), context, result.changes, result.logs)
+        chosen = self._choose(self._decided(result, values), context, result.changes, result.logs)
+        return replace(chosen, usage=result.usage)
 
     def _decided(self, result: CodeResult, values: Context) -> Json:
         for key in (self.id, LEGACY_KEY):

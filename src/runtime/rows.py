@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from src.core.outcome import Attempt, Context, ErrorClass, Failed, NodeError, Outcome, Succeeded, Waiting
+from src.core.outcome import Attempt, Context, ErrorClass, Failed, NodeError, Outcome, Succeeded, Usage, Waiting
 from src.core.status import AttemptStatus
 from src.core.store import Claim
 from src.core.values import plain_text
@@ -61,6 +61,8 @@ def _attempt_row(claim: Claim, attempt: Attempt, blobs: list[Row]) -> Row:
         "started_at": timestamp(attempt.started_at),
         "timestamp": timestamp(attempt.ended_at),
     }
+    if outcome.usage:
+        row |= _usage(outcome.usage)
     if outcome.logs:
         row["logs"] = plain_text(outcome.logs, max_length=MAX_LOGS)
     match outcome:
@@ -76,6 +78,11 @@ def _attempt_row(claim: Claim, attempt: Attempt, blobs: list[Row]) -> Row:
         case Waiting():
             row["status"] = AttemptStatus.WAITING
     return row
+
+
+def _usage(usage: Usage) -> Row:
+    cpu_seconds = round(usage.cpu_seconds, 6)
+    return {"sandbox_level": usage.level, "cpu_seconds": cpu_seconds, "max_rss_kb": usage.max_rss_kb}
 
 
 def _choice(branch: str, branches: frozenset[str | None]) -> Row:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,6 +39,8 @@ class Draft:
     client_id: int | None = None
     pointer: Callable[[str], str] = lambda native: native
     """Where in the document that the user wrote stands what a pointer into `graph_definition` points to."""
+    refused: Sequence[Problem] = ()
+    """What this installation does not allow, with pointers into `graph_definition`."""
 
 
 class Workflows:
@@ -50,11 +52,15 @@ class Workflows:
 
     def check(self, draft: Draft) -> Graph:
         """The graph of a draft; raises DefinitionError with everything that is wrong with it."""
+        problems: list[Problem] = []
         try:
-            return build_graph(draft.graph_definition, self._kinds)
+            graph = build_graph(draft.graph_definition, self._kinds)
         except DefinitionError as error:
-            problems = [Problem(draft.pointer(found.pointer), found.detail) for found in error.problems]
-            raise DefinitionError(problems) from None
+            problems += error.problems
+        problems += draft.refused
+        if problems:
+            raise DefinitionError(Problem(draft.pointer(found.pointer), found.detail) for found in problems)
+        return graph
 
     def create(self, draft: Draft) -> int:
         """Save version 1 of a new workflow; answers its id.

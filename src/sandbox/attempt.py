@@ -5,15 +5,15 @@ import os
 import select
 import signal
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from src.sandbox.executor import CodeRequest, CodeResult, Ended, Usage, result_of
-from src.sandbox.kept import Kept, Printed, parsed
+from src.core.outcome import Usage
+from src.sandbox.executor import CodeRequest, CodeResult, Ended, result_of
+from src.sandbox.kept import HEAD, Answer, Printed, framed
 from src.sandbox.server_process import ServerProcess
 from src.sandbox.verdict import why
 
@@ -21,8 +21,6 @@ TICK_SECONDS = 0.1
 """How often a wait looks whether the run was cancelled."""
 GRACE_SECONDS = 10.0
 """Between the kill and the news that the child has ended; after that the fork server itself must be ill."""
-HEADER = struct.Struct("!I")
-"""Before each message on a pipe, its length: more than one may go either way during a run."""
 OUT_OF_MEMORY = 72
 """See `inside/child.py`."""
 MAX_STATUS = 4096
@@ -43,8 +41,8 @@ class Attempt:
         self._limits, self._cpu_seconds = request.limits, cpu_seconds
         self.told = Told()
         self._output = Printed(request.limits.logs_bytes)
-        self._answer = Kept(request.limits.result_bytes + HEADER.size)
-        self._to_send = _message({"run": {"code": request.code, "kind": request.kind, "context": request.context}})
+        self._answer = Answer(request.limits.result_bytes)
+        self._to_send = framed({"run": {"code": request.code, "kind": request.kind, "context": request.context}})
         self._killed_as: Ended | None = None
         self._patience_ends = time.monotonic() + request.limits.wall_seconds
         self._child: int | None = None
@@ -138,7 +136,7 @@ class Attempt:
     def _check_amounts(self) -> None:
         if self._output.total > self._limits.output_bytes:
             self._kill("output_limit")
-        elif self._answer.total > self._limits.result_bytes + HEADER.size:
+        elif self._answer.total > self._limits.result_bytes + HEAD:
             self._kill("result_limit")
 
     def _kill(self, ended: Ended) -> None:
@@ -172,9 +170,9 @@ class Attempt:
     def _read_answer(self) -> dict[str, Any] | None:
         """The result, which anybody in the child may have written."""
         kept = self._answer.kept
-        if len(kept) < HEADER.size or len(kept) != HEADER.size + HEADER.unpack_from(kept)[0]:
+        if len(kept) != HEAD + int.from_bytes(kept[:HEAD], "big"):
             return None
-        result = (parsed(kept[HEADER.size :]) or {}).get("result")
+        result = (self._answer.parsed or {}).get("result")
         return result if isinstance(result, dict) else None
 
     def _pipe(self) -> tuple[int, int]:
@@ -189,8 +187,3 @@ class Attempt:
     def _listen(self, descriptor: int, listener: Callable[[int], bool], events: int = select.POLLIN) -> None:
         self._poll.register(descriptor, events)
         self._listeners[descriptor] = listener
-
-
-def _message(content: dict[str, Any]) -> memoryview:
-    text = json.dumps(content).encode()
-    return memoryview(HEADER.pack(len(text)) + text)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol
 
-from src.core.outcome import Context, Json
+from src.core.outcome import Context, Json, Usage
 
 
 class Level(StrEnum):
@@ -49,18 +49,6 @@ class CodeRequest:
     limits: Limits = field(default_factory=Limits)
     network: bool = False
     """The code may connect to the TCP ports that the operator allows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What an attempt took, and how strong the walls around it were."""
-
-    level: Level
-    cpu_seconds: float = 0.0
-    max_rss_kb: int = 0
-    """The most memory at any time, in KiB; pages that are shared with other processes are counted too."""
-    queued_seconds: float = 0.0
-    """The wait for a free place, which is no time of the code."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ import os
 import threading
 import time
 
+from src.core.outcome import Usage
 from src.sandbox.attempt import Attempt
-from src.sandbox.executor import CodeRequest, CodeResult, ErrorInfo, Level, Limits, Usage
+from src.sandbox.executor import CodeRequest, CodeResult, ErrorInfo, Level, Limits
 from src.sandbox.server_process import Installation, ServerProcess, Strength, Unavailable
 from src.sandbox.slots import Slots
 

@@ -5,6 +5,8 @@ import os
 from typing import Any
 
 PIECE = 65_536
+HEAD = 8
+"""Bytes before a message that tell its length: more than one may go either way during a run."""
 
 
 class Kept:
@@ -14,10 +16,12 @@ class Kept:
         self._limit = limit
         self.kept = bytearray()
         self.total = 0
+        self.is_closed = False
 
     def take(self, descriptor: int) -> bool:
         data = os.read(descriptor, PIECE)
         self._keep(data)
+        self.is_closed = not data
         return bool(data)
 
     def take_rest(self, descriptor: int) -> None:
@@ -45,7 +49,9 @@ class Printed(Kept):
     @property
     def text(self) -> str:
         text = self.kept.decode(errors="replace")
-        return text if self.total <= len(self.kept) else f"{text}\n[cut: {self.total - len(self.kept):,} more bytes]"
+        return (
+            text if self.total <= len(self.kept) else f"{text}\n[cut: {self.total - len(self.kept):,} more characters]"
+        )
 
     @property
     def last_line(self) -> str:
@@ -58,10 +64,26 @@ class Printed(Kept):
             del self._end[: self._end.rstrip().rfind(b"\n") + 1]
 
 
-def parsed(answer: bytes | bytearray) -> dict[str, Any] | None:
-    """The JSON object that `answer` is; None for anything else, however it is nested."""
-    try:
-        found = json.loads(answer)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+class Answer(Kept):
+    """Eight bytes of length, and a JSON object. Complete when it is all there: who holds the pipe may keep it open."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(HEAD + limit)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.is_closed or self.total >= HEAD + int.from_bytes(self.kept[:HEAD], "big") >= HEAD + 1
+
+    @property
+    def parsed(self) -> dict[str, Any] | None:
+        """None for whatever is no such thing: it may be forged, and nested without end."""
+        try:
+            found = json.loads(self.kept[HEAD:])
+        except (ValueError, RecursionError):
+            return None
+        return found if isinstance(found, dict) else None
+
+
+def framed(message: dict[str, Any]) -> memoryview:
+    text = json.dumps(message).encode()
+    return memoryview(len(text).to_bytes(HEAD, "big") + text)

@@ -43,13 +43,18 @@ class Sandbox:
                 found = self._found = self._found or self._find()
         return found
 
+    def warm_up(self) -> None:
+        """Open in the background, so that the first code does not wait for it."""
+        threading.Thread(target=self.open, name="sandbox", daemon=True).start()
+
     def require(self, least: Level) -> None:
         """From now on no code runs behind walls that are weaker than this."""
+        if self._least.reaches(least):
+            return
         with self._lock:
-            self._least = least if least.reaches(self._least) else self._least
-            found, self._found = self._found, None
-            if found is not None:
-                self._found = self._checked(found)
+            self._least = least
+            if self._found is not None:
+                self._found = self._checked(self._found)
 
     def run(self, request: CodeRequest, cancelled: threading.Event) -> CodeResult:
         return self.open().executor.run(request, cancelled)
@@ -61,7 +66,8 @@ class Sandbox:
 
     def _find(self) -> Found:
         found = self._checked(self._strongest())
-        logger.info("code of workflow authors runs at sandbox level %s: %s", found.executor.level, found.about)
+        log = logger.info if found.executor.level.reaches(Level.SECCOMP) else logger.warning
+        log("sandbox level %s for the code of workflow authors: %s", found.executor.level, found.about)
         return found
 
     def _strongest(self) -> Found:

@@ -11,13 +11,12 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
-from src.core.values import plain_text
-from src.sandbox.executor import CodeRequest, CodeResult, Ended, ErrorInfo, Level, Limits, Usage, result_of
+from src.core.outcome import Usage
+from src.sandbox.executor import CodeRequest, CodeResult, Ended, Level, result_of
+from src.sandbox.kept import Answer, Printed
+from src.sandbox.verdict import why
 
-HEAD = 8
-"""Bytes that tell the length of an answer."""
 RUNNER = str(Path(__file__).with_name("runner.py"))
 TICK_SECONDS = 0.1
 """How often a wait looks whether the run was cancelled."""
@@ -45,7 +44,7 @@ class _Conversation:
         self._to_send = memoryview(
             json.dumps({"code": request.code, "kind": request.kind, "context": request.context}).encode()
         )
-        self._output, self._answer = _Kept(request.limits.output_bytes), _Answer(request.limits.result_bytes)
+        self._output, self._answer = Printed(request.limits.logs_bytes), Answer(request.limits.result_bytes)
         answer_read, answer_write = os.pipe()
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-X", "utf8", RUNNER, str(answer_write)],
@@ -74,7 +73,7 @@ class _Conversation:
             selector.register(self._answer_pipe, selectors.EVENT_READ, self._answer)
             ended = self._pass_on(selector, deadline, cancelled)
             _end(process)
-            self._output.take_rest(process.stdout)
+            self._output.take_rest(process.stdout.fileno())
         return ended
 
     def _pass_on(self, selector: selectors.BaseSelector, deadline: float, cancelled: threading.Event) -> Ended:
@@ -112,57 +111,12 @@ class _Conversation:
         return bool(self._to_send)
 
     def result(self, ended: Ended, duration: float) -> CodeResult:
-        output = self._output.kept.decode(errors="replace")
-        logs = plain_text(output, max_length=self._limits.logs_bytes)
-        if ended == "ok":
-            answer = self._answer.parsed
-            if answer is not None:
-                return result_of(answer, logs, output.rstrip().rpartition("\n")[2], duration)
-            ended = "crashed"
-        error = ErrorInfo(*_why(ended, self._limits, self._process.returncode))
-        return CodeResult(ended, logs=logs, error=error, duration_seconds=duration)
-
-
-class _Kept:
-    """What came through one pipe: the first bytes, and a count of all."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.kept = bytearray()
-        self.total = 0
-        self.is_closed = False
-
-    def take(self, descriptor: int) -> bool:
-        data = os.read(descriptor, 65_536)
-        self.total += len(data)
-        self.kept += data[: max(0, self._limit - len(self.kept))]
-        self.is_closed = not data
-        return bool(data)
-
-    def take_rest(self, pipe: IO[bytes]) -> None:
-        """What was printed just before the end, without waiting for more."""
-        os.set_blocking(pipe.fileno(), False)
-        try:
-            while len(self.kept) < self._limit and self.take(pipe.fileno()):
-                pass
-        except BlockingIOError:
-            pass
-
-
-class _Answer(_Kept):
-    """Eight bytes of length, and JSON. Complete when it is all there: a child of the code may keep the pipe open."""
-
-    @property
-    def is_complete(self) -> bool:
-        return self.is_closed or self.total >= HEAD + int.from_bytes(self.kept[:HEAD], "big") >= HEAD + 1
-
-    @property
-    def parsed(self) -> dict[str, object] | None:
-        try:
-            parsed = json.loads(self.kept[HEAD:])
-        except (ValueError, RecursionError):  # it may be forged
-            return None
-        return parsed if isinstance(parsed, dict) else None
+        answer = self._answer.parsed if ended == "ok" else None
+        if answer is not None:
+            return result_of(answer, self._output.text, self._output.last_line, duration)
+        ended = "crashed" if ended == "ok" else ended
+        error = why(ended, self._limits, self._process.returncode)
+        return CodeResult(ended, logs=self._output.text, error=error, duration_seconds=duration)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -171,17 +125,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except (ProcessLookupError, PermissionError):  # gone already; macOS answers so for a zombie
         process.kill()
     process.wait()
-
-
-def _why(ended: Ended, limits: Limits, returncode: int) -> tuple[str, str]:
-    match ended:
-        case "timeout":
-            return "Timeout", f"the code ran longer than its {limits.wall_seconds:g} s and was ended"
-        case "output_limit":
-            return "OutputLimit", f"the code printed more than {limits.output_bytes:,} bytes and was ended"
-        case "result_limit":
-            return "ResultLimit", f"the changes to the context are larger than {limits.result_bytes:,} bytes"
-        case "cancelled":
-            return "Cancelled", "the run was taken away while the code ran"
-        case _:
-            return "Crashed", f"the process of the code ended with status {returncode} and without an answer"

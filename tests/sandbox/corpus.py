@@ -306,7 +306,7 @@ AMOUNTS = [
     ending("left with the status of memory", "import os\nos._exit(72)", "crashed", "memory"),
 ]  # fmt: skip
 FORGE = (
-    "import json, os, struct\ndef forge(text, length=None):\n    data = text.encode()\n    data = struct.pack('!I', len(data) if "
+    "import json, os, struct\ndef forge(text, length=None):\n    data = text.encode()\n    data = struct.pack('!Q', len(data) if "
     "length is None else length) + data\n    while data: data = data[os.write(4, data):]\n"
 )
 ANSWERS = [

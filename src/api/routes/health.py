@@ -27,5 +27,6 @@ async def health() -> Response:
 async def ready(nova: Installed) -> Response:
     """The process can run workflows: its database answers and has the right schema. 503 otherwise, with what to do."""
     await run_in_threadpool(nova.check)
+    level = await run_in_threadpool(lambda: nova.sandbox.level)
     database = "sqlite" if nova.database.is_sqlite else "postgresql"
-    return JSONResponse({"status": "ready", "database": database, "sandbox": nova.kinds.sandbox.level})
+    return JSONResponse({"status": "ready", "database": database, "sandbox": level})
