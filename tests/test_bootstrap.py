@@ -131,23 +131,58 @@ def test_a_new_sqlite_file_gets_its_tables_at_start(tmp_path: Path) -> None:
     nova.close()
 
 
-@pytest.mark.parametrize(
-    ("settings", "level"), [({}, Level.WEAK), ({"host": "0.0.0.0"}, Level.OFF), ({"dyno": "web.1"}, Level.OFF)]
-)
-def test_code_is_refused_where_others_can_reach_it(tmp_path: Path, settings: dict[str, Any], level: Level) -> None:
+@pytest.mark.parametrize("settings", [{}, {"host": "0.0.0.0"}, {"dyno": "web.1"}])
+def test_code_runs_behind_walls_wherever_the_server_listens(tmp_path: Path, settings: dict[str, Any]) -> None:
     nova = build(Settings(database_url=f"sqlite:///{tmp_path / 'nova.db'}", **settings))
 
-    assert nova.kinds.sandbox.level is level
+    level = nova.kinds.sandbox.level
+
+    assert level in (Level.FULL, Level.SECCOMP) if sys.platform == "linux" else Level.WEAK
     nova.close()
 
 
-def test_being_reached_once_refuses_code_for_good(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("least", "raised"), [(None, Level.SECCOMP), ("weak", Level.WEAK), ("full", Level.FULL)])
+def test_being_reached_asks_for_walls_unless_the_operator_has_decided(
+    tmp_path: Path, least: Any, raised: Level
+) -> None:
+    nova = build(Settings(database_url=f"sqlite:///{tmp_path / 'nova.db'}", sandbox_min_level=least))
+
+    nova.expose()
+    nova.expose()
+
+    assert nova.sandbox.least is raised
+    nova.close()
+
+
+def test_what_the_operator_does_not_allow_is_refused_with_everything_else_that_is_wrong(tmp_path: Path) -> None:
+    nova = build(
+        Settings(database_url=f"sqlite:///{tmp_path / 'nova.db'}", sandbox_network_ports="", sandbox_max_memory_mb=512)
+    )
+    nodes = [
+        {"id": "start", "type": "start"},
+        {"id": "a", "type": "action", "code": "pass", "network": True, "memory_mb": 513},
+        {"id": "b", "type": "action", "code": "pass", "executor": "e2b"},
+    ]
+    document = {"name": "x", "nodes": nodes, "edges": [{"from": "start", "to": "a"}, {"from": "a", "to": "b"}]}
+
+    draft, _ = nova.read_draft(document)
+    with pytest.raises(DefinitionError) as caught:
+        nova.workflows.check(draft)
+
+    pointers = {found.pointer for found in caught.value.problems}
+    assert pointers == {"/nodes", "/nodes/1/network", "/nodes/1/memory_mb", "/nodes/2/executor"}
+    nova.close()
+
+
+def test_code_that_imports_what_it_cannot_use_is_warned_of(tmp_path: Path) -> None:
     nova = build(Settings(database_url=f"sqlite:///{tmp_path / 'nova.db'}"))
+    node = {"id": "a", "type": "action", "code": "import json\nfrom urllib import request"}
 
-    nova.expose()
-    nova.expose()
+    warned = nova.read_draft({"name": "x", "nodes": [node], "edges": []})[1]
+    granted = nova.read_draft({"name": "x", "nodes": [node | {"network": True}], "edges": []})[1]
 
-    assert nova.kinds.sandbox.level is Level.OFF
+    assert [(each.pointer, "urllib.request" in each.detail) for each in warned] == [("/nodes/0/code", True)]
+    assert list(granted) == []
     nova.close()
 
 

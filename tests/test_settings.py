@@ -28,7 +28,7 @@ def test_every_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest
         name: {int: 4096, float: 7.5, str: "text"}[type(field.default)]
         for name, field in Settings.model_fields.items()
         if type(field.default) in (int, float, str)
-    } | {"database_url": "postgresql://host/name"}
+    } | {"database_url": "postgresql://host/name", "sandbox_network_ports": "443,5432"}
     for name, value in given.items():
         monkeypatch.setenv(name.upper(), str(value))
 
@@ -75,7 +75,8 @@ def test_a_database_url_that_does_not_parse_is_refused_with_what_is_expected(url
         ("port", "-1"), ("port", "65536"), ("port", "http"), ("database_pool_size", "0"), ("inline_threads", "0"),
         ("inline_backlog", "-1"), ("node_concurrency", "0"), ("lease_seconds", "0"), ("lease_seconds", "nan"),
         ("max_body_bytes", "10"), ("max_context_bytes", "0"), ("max_output_bytes", "x"), ("database_url", "x"),
-        ("database_patience_seconds", "-1"),
+        ("database_patience_seconds", "-1"), ("sandbox_network_ports", "80,http"), ("sandbox_network_ports", "0"),
+        ("sandbox_min_level", "strong"), ("sandbox_slots", "0"), ("sandbox_max_memory_mb", "1"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_ends_the_process_with_its_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -122,3 +123,23 @@ def test_a_server_is_exposed_where_others_can_reach_it(given: dict[str, Any], ex
 @pytest.mark.parametrize("host", ["localhost.example", "127.0.0.1.example", "0", "127.1", "", "1", "LOCALHOST@x"])
 def test_what_only_looks_like_loopback_is_not(host: str) -> None:
     assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("given", "level"),
+    [
+        ({}, "weak"),
+        ({"host": "0.0.0.0"}, "seccomp"),
+        ({"dyno": "web.1"}, "seccomp"),
+        ({"host": "0.0.0.0", "sandbox_min_level": "weak"}, "weak"),
+        ({"sandbox_min_level": "full"}, "full"),
+    ],
+)
+def test_code_needs_walls_where_others_can_reach_the_server(given: dict[str, Any], level: str) -> None:
+    assert Settings(**given).min_level == level
+
+
+def test_ports_and_packages_stand_with_commas_between() -> None:
+    settings = Settings(sandbox_network_ports=" 443, 25,", sandbox_packages="pypdf, numpy")
+
+    assert (settings.network_ports, settings.packages) == ([443, 25], ["pypdf", "numpy"])

@@ -7,21 +7,23 @@ permanent failure, with the traceback of this code alone; running past `timeout`
 
 from typing import Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from src.core.outcome import Failed, NodeError, Outcome, Succeeded
-from src.nodes.code import CodeConfig, check_python, failure, printed_updates
-from src.nodes.config import NodeContext
+from src.nodes.code import check_python, failure, printed_updates, run_code
+from src.nodes.config import NodeConfig, NodeContext
 
 
-class Action(CodeConfig):
+class Action(NodeConfig):
     type: Literal["action"]
     code: str
+    network: bool = False
+    memory_mb: int | None = Field(None, ge=32, le=65_536)
 
     _compiles = field_validator("code")(check_python)
 
     def run(self, context: NodeContext) -> Outcome:
-        result = self.run_code(context, self.code, "action", context.visit.context)
+        result = run_code(self, context, self.code, "action", context.visit.context)
         if result.status != "ok":
             return failure(result)
         printed = printed_updates(result.last_line)

@@ -1,12 +1,10 @@
 """What `action` and `decision` share: an author's Python in the sandbox, and what its results mean."""
 
 import json
-from typing import Literal
-
-from pydantic import Field
+from typing import Literal, Protocol
 
 from src.core.outcome import Context, ErrorClass, Failed, Json, NodeError
-from src.nodes.config import NodeConfig, NodeContext
+from src.nodes.config import NodeContext
 from src.sandbox.executor import CodeRequest, CodeResult, ErrorInfo, Limits
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
@@ -29,22 +27,26 @@ def check_python(code: str) -> str:
     return code
 
 
-class CodeConfig(NodeConfig):
-    """The fields of a node that has code."""
+class CodeNode(Protocol):
+    """What a node with code has, whatever its kind."""
 
-    network: bool = False
-    """The code may connect to the TCP ports that the operator allows (SANDBOX_NETWORK_PORTS)."""
-    memory_mb: int | None = Field(None, ge=32, le=65_536)
-    """Up to the operator's SANDBOX_MAX_MEMORY_MB."""
+    @property
+    def timeout(self) -> float | None: ...
+    @property
+    def network(self) -> bool:
+        """The code may connect to the TCP ports that the operator allows (SANDBOX_NETWORK_PORTS)."""
 
-    def run_code(
-        self, context: NodeContext, code: str, kind: Literal["action", "decision"], values: Context
-    ) -> CodeResult:
-        limits = Limits(
-            wall_seconds=self.timeout or DEFAULT_TIMEOUT_SECONDS, memory_mb=self.memory_mb or DEFAULT_MEMORY_MB
-        )
-        request = CodeRequest(code, kind, values, limits, network=self.network)
-        return context.sandbox.run(request, context.visit.cancelled)
+    @property
+    def memory_mb(self) -> int | None:
+        """Up to the operator's SANDBOX_MAX_MEMORY_MB."""
+
+
+def run_code(
+    node: CodeNode, context: NodeContext, code: str, kind: Literal["action", "decision"], values: Context
+) -> CodeResult:
+    limits = Limits(wall_seconds=node.timeout or DEFAULT_TIMEOUT_SECONDS, memory_mb=node.memory_mb or DEFAULT_MEMORY_MB)
+    request = CodeRequest(code, kind, values, limits, network=node.network)
+    return context.sandbox.run(request, context.visit.cancelled)
 
 
 def failure(result: CodeResult) -> Failed:

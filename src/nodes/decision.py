@@ -10,21 +10,23 @@ from dataclasses import replace
 from typing import Literal
 
 from jinja2 import TemplateError
-from pydantic import PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from src.core.outcome import Context, Failed, Json, NodeError, Outcome, Succeeded
-from src.nodes.code import CodeConfig, check_python, failure
-from src.nodes.config import NodeContext
+from src.nodes.code import check_python, failure, run_code
+from src.nodes.config import NodeConfig, NodeContext
 from src.nodes.template import compile_expression
 from src.sandbox.executor import CodeResult
 
 LEGACY_KEY = "branch_decision"
 
 
-class Decision(CodeConfig):
+class Decision(NodeConfig):
     type: Literal["decision"]
     code: str | None = None
     expression: str | None = None
+    network: bool = False
+    memory_mb: int | None = Field(None, ge=32, le=65_536)
     _evaluate: Callable[[Context], Json] = PrivateAttr()
 
     @property
@@ -70,7 +72,7 @@ class Decision(CodeConfig):
 
     def _by_code(self, context: NodeContext, code: str) -> Outcome:
         values = {key: value for key, value in context.visit.context.items() if key != LEGACY_KEY}
-        result = self.run_code(context, code, "decision", values)
+        result = run_code(self, context, code, "decision", values)
         if result.status != "ok":
             return failure(result)
         chosen = self._choose(self._decided(result, values), context, result.changes, result.logs)

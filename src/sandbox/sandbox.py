@@ -27,7 +27,8 @@ class Sandbox:
     def __init__(self, installation: Installation, *, slots: int, least: Level) -> None:
         self._installation = installation
         self._slots = slots
-        self._least = least
+        self.least = least
+        """Code runs at this level or above, or not at all."""
         self._found: Found | None = None
         self._lock = threading.Lock()
 
@@ -49,10 +50,10 @@ class Sandbox:
 
     def require(self, least: Level) -> None:
         """From now on no code runs behind walls that are weaker than this."""
-        if self._least.reaches(least):
+        if self.least.reaches(least):
             return
         with self._lock:
-            self._least = least
+            self.least = least
             if self._found is not None:
                 self._found = self._checked(self._found)
 
@@ -89,8 +90,8 @@ class Sandbox:
 
     def _checked(self, found: Found) -> Found:
         level = found.executor.level
-        if level is Level.OFF or level.reaches(self._least):
+        if level is Level.OFF or level.reaches(self.least):
             return found
         found.executor.close()
-        reason = f"code runs at sandbox level {self._least} or above here (SANDBOX_MIN_LEVEL), and there is {level}: "
+        reason = f"code runs at sandbox level {self.least} or above here (SANDBOX_MIN_LEVEL), and there is {level}: "
         return Found(RefusingExecutor(reason + found.about), reason + found.about)

@@ -89,7 +89,13 @@ def running(database_url: str, *arguments: str, **environment: str) -> Iterator[
 
 
 def post(path: str, *headers: str) -> bytes:
-    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", "Connection: close", *headers]
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Content-Type: application/json",
+        "Connection: close",
+        *headers,
+    ]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
@@ -221,19 +227,23 @@ def test_a_server_without_a_database_does_not_start_and_says_why() -> None:
 # Who else can reach it.
 
 
-def test_a_server_that_was_reached_from_outside_refuses_code_and_still_runs_functions(database_url: str) -> None:
+def test_a_server_that_was_reached_from_outside_runs_code_behind_walls_or_not_at_all(database_url: str) -> None:
     with serving(database_url, base_url="http://192.0.2.1:8000") as client:
         workflow_id = save(client, line(action("context['x'] = 1"), name="code"))
         other = save(client, line(function("greet"), name="function"))
 
         coded = client.post(f"/workflows/{workflow_id}/execute").json()
         called = client.post(f"/workflows/{other}/execute").json()
-        ready = client.get("/health/ready").json()
 
-    assert (coded["status"], coded["error"]["type"]) == ("failed", "CodeRefused")
-    assert "127.0.0.1" in coded["error"]["message"]
+        assert is_walled_or_refused(client, coded)
     assert called["status"] == "completed"
-    assert ready["sandbox"] == "off"
+
+
+def is_walled_or_refused(client: TestClient, execution: dict[str, Any]) -> bool:
+    if execution["status"] == "failed":
+        return bool(execution["error"]["type"] == "CodeRefused")
+    entries = client.get(f"/executions/{execution['id']}/chain").json()["entries"]
+    return {entry["sandbox_level"] for entry in entries if entry["node_type"] == "action"} <= {"full", "seccomp"}
 
 
 @pytest.mark.parametrize(
@@ -249,14 +259,16 @@ def test_a_server_that_was_reached_from_this_machine_runs_code(sqlite_url: str, 
 @pytest.mark.parametrize(
     "settings", [{"host": "0.0.0.0"}, {"host": "::"}, {"dyno": "web.1"}, {"railway_environment": "x"}]
 )
-def test_a_server_that_is_open_by_its_settings_never_runs_code(sqlite_url: str, settings: dict[str, str]) -> None:
+def test_a_server_that_is_open_by_its_settings_runs_code_behind_walls_or_not_at_all(
+    sqlite_url: str, settings: dict[str, str]
+) -> None:
     with serving(sqlite_url, **settings) as client:
         execution = client.post(f"/workflows/{save(client, line(action('pass')))}/execute").json()
 
-    assert execution["error"]["type"] == "CodeRefused"
+        assert is_walled_or_refused(client, execution)
 
 
-def test_a_page_of_another_site_cannot_reach_the_code_by_rebinding_its_name(sqlite_url: str) -> None:
+def test_a_page_of_another_site_reaches_no_code_without_walls_by_rebinding_its_name(sqlite_url: str) -> None:
     """A browser resolves the name of a hostile page to 127.0.0.1, and sends its requests here as the page's own."""
     with serving(sqlite_url) as client:
         headers = {"Host": "attacker.example:8000", "Origin": "http://attacker.example:8000"}
@@ -266,7 +278,7 @@ def test_a_page_of_another_site_cannot_reach_the_code_by_rebinding_its_name(sqli
 
         execution = client.post(f"/workflows/{workflow.json()['id']}/execute", headers=headers)
 
-    assert execution.status_code >= 400 or execution.json()["status"] == "failed"
+        assert execution.status_code >= 400 or is_walled_or_refused(client, execution.json())
 
 
 NAMESPACE = 'ip link set lo up && ip address add 192.0.2.1/32 dev lo && exec "$@"'
@@ -300,7 +312,7 @@ def can_make_namespaces() -> bool:
 
 
 @pytest.mark.skipif(not can_make_namespaces(), reason="no network namespaces here: `unshare` and `ip` are needed")
-def test_a_server_on_every_address_refuses_code_over_another_address(sqlite_url: str) -> None:
+def test_a_server_on_every_address_runs_code_over_another_address_behind_walls(sqlite_url: str) -> None:
     command = ["unshare", "--net", "--map-root-user", "sh", "-c", NAMESPACE, "sh"]
 
     ended = subprocess.run(
@@ -308,4 +320,7 @@ def test_a_server_on_every_address_refuses_code_over_another_address(sqlite_url:
     )
 
     assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout) == [["failed", "CodeRefused"], ["completed", None]]
+    assert json.loads(ended.stdout) in (
+        [["completed", None], ["completed", None]],
+        [["failed", "CodeRefused"], ["completed", None]],  # where no walls can be raised
+    )
