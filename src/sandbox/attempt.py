@@ -1,5 +1,6 @@
 """One attempt, as seen from Nova: the pipes to a child of the fork server, what comes through them, how it ended."""
 
+import contextlib
 import json
 import os
 import select
@@ -107,6 +108,7 @@ class Attempt:
             self._check_amounts()
         self._answer.take_rest(self._answer_pipe)
         self._output.take_rest(self._output_pipe)
+        self._check_amounts()
 
     def _take_news(self, status: int) -> bool:
         """From the fork server: that the child has started, that it has ended. False after the last of them."""
@@ -117,7 +119,7 @@ class Attempt:
         if "started" in told:
             self._child = opened[0]
             if self._killed_as:
-                signal.pidfd_send_signal(self._child, signal.SIGKILL)
+                self._send_kill()
             return True
         if "ended" in told:
             self.told = Told(**told)
@@ -145,8 +147,12 @@ class Attempt:
             return
         self._killed_as = ended
         self._patience_ends = time.monotonic() + GRACE_SECONDS
+        self._send_kill()
+
+    def _send_kill(self) -> None:
         if self._child is not None:
-            signal.pidfd_send_signal(self._child, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself meanwhile
+                signal.pidfd_send_signal(self._child, signal.SIGKILL)
 
     def _ended(self) -> Ended:
         status = self.told.ended

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from tests.api.door import FUNCTIONS, Json, action, function, line, rows, save, serving, transform
 
