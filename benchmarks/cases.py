@@ -19,8 +19,6 @@ IN_PROCESS = ("in-process", "thousand")
 HTTP = {"http-1": 1, "http-8": 8, "http-64": 64}
 PLACES = (*IN_PROCESS, *HTTP)
 NODES, MANY_NODES = 10, 1000
-MOST_ACTIONS = 8
-"""Concurrent runs of `action` nodes: each node starts a process, and 64 times ten would queue for many seconds."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +79,7 @@ def _over_http(databases: Databases) -> Iterator[Group]:
             urls = {FLOOR: f"{floor}/workflows/1/execute"}
             urls |= {kind: f"{server}/workflows/{workflow_id}/execute" for kind, workflow_id in ids.items()}
             for place, concurrency in HTTP.items():
-                fast_enough = {
-                    name: url for name, url in urls.items() if concurrency <= MOST_ACTIONS or name != "action"
-                }
-                subjects = {name: _requests(url, concurrency) for name, url in fast_enough.items()}
+                subjects = {name: _requests(url, concurrency) for name, url in urls.items()}
                 yield Group(databases.name, place, NODES, subjects)
 
 

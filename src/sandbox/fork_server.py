@@ -40,6 +40,10 @@ class ForkServerExecutor:
         """What was found to hold. Raises Unavailable where no walls can be raised."""
         return self._living().strength
 
+    @property
+    def server_pid(self) -> int:
+        return self._living().pid
+
     def run(self, request: CodeRequest, cancelled: threading.Event) -> CodeResult:
         began = time.monotonic()
         slot = self._slots.take(cancelled)

@@ -176,7 +176,7 @@ def test_attempts_side_by_side_have_users_of_their_own(executor: ForkServerExecu
 def test_a_thousand_attempts_leave_nothing_behind(executor: ForkServerExecutor) -> None:
     endings = ["context['a'] = 1", "raise ValueError", "import os; os._exit(1)", "print('x' * 3000)"]
     run_many(executor, endings, 40)
-    server = executor._living().pid
+    server = executor.server_pid
     assert wait_until(lambda: not children_of(server))
     time.sleep(0.1)
     before, memory = (descriptors(), descriptors(server), threading.active_count()), resident_kb(server)
@@ -215,7 +215,7 @@ def children_of(pid: int) -> set[str]:
 
 def test_a_fork_server_that_dies_loses_the_attempt_and_is_replaced(own_executor: ForkServerExecutor) -> None:
     run(own_executor, "pass")
-    server = own_executor._living().pid
+    server = own_executor.server_pid
     threading.Timer(0.3, os.kill, (server, signal.SIGKILL)).start()
 
     lost = run(own_executor, "import time\ntime.sleep(60)")
@@ -223,12 +223,12 @@ def test_a_fork_server_that_dies_loses_the_attempt_and_is_replaced(own_executor:
 
     assert lost.status == "lost"
     assert after.changes == {"a": 1}
-    assert own_executor._living().pid != server
+    assert own_executor.server_pid != server
 
 
 def test_a_fork_server_that_died_between_attempts_is_replaced(own_executor: ForkServerExecutor) -> None:
     run(own_executor, "pass")
-    os.kill(own_executor._living().pid, signal.SIGKILL)
+    os.kill(own_executor.server_pid, signal.SIGKILL)
     time.sleep(0.2)
 
     results = [run(own_executor, "context['a'] = 1").status for _ in range(2)]
@@ -248,7 +248,7 @@ def test_no_snippet_outlives_who_is_killed(victim: str) -> None:
         code = "import signal, time\\nfor n in (1, 2, 15): signal.signal(n, signal.SIG_IGN)\\nwhile True: time.sleep(1)"
         for _ in range(2):
             threading.Thread(target=executor.run, args=(CodeRequest(code, "action", {}), threading.Event())).start()
-        print(executor._living().pid, flush=True)
+        print(executor.server_pid, flush=True)
     """
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -289,17 +289,17 @@ def wait_until(holds: Any, seconds: float = 20.0) -> bool:
 
 def test_a_fork_of_nova_starts_its_own_fork_server(executor: ForkServerExecutor) -> None:
     run(executor, "pass")
-    server = executor._living().pid
+    server = executor.server_pid
     child = os.fork()
     if child == 0:
-        own = executor._living().pid
+        own = executor.server_pid
         is_well = run(executor, "context['a'] = 1").changes == {"a": 1}
         executor.close()
         os._exit(0 if is_well and own != server else 1)
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert run(executor, "context['a'] = 1").changes == {"a": 1}
-    assert executor._living().pid == server
+    assert executor.server_pid == server
 
 
 # Which level.

@@ -30,6 +30,8 @@ class Walls:
 
     changes_user: bool
     has_landlock: bool
+    taken: int
+    """Bytes of addresses of the fork server."""
     folders: int
     """How many descriptors of folders modules are found through."""
     closed: Filter
@@ -49,7 +51,7 @@ class Order:
 def shut_in(walls: Walls, order: Order) -> None:
     """Raise every wall. Afterwards there is no way back, and only then is anything read that somebody else wrote."""
     user = identity.user_of(order.slot) if walls.changes_user else None
-    limits.raise_wall(limits.Shares(order.memory_mb, order.cpu_seconds, has_own_user=user is not None))
+    limits.raise_wall(limits.Shares(order.memory_mb, walls.taken, order.cpu_seconds, has_own_user=user is not None))
     identity.become(user)
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # becoming another user has taken it back
     if walls.has_landlock:
@@ -72,7 +74,7 @@ def live(walls: Walls, order: Order, pipes: tuple[int, int, int], parent: int) -
 
 
 def _run() -> NoReturn:
-    leave, output = os._exit, _open_output()
+    leave, output = os._exit, sys.stdout
     try:
         request = json.loads(_read_message())["run"]
         gc.enable()
@@ -84,14 +86,13 @@ def _run() -> NoReturn:
     leave(0)  # neither exit hooks nor lingering threads of the code hold the answer back
 
 
-def _open_output() -> TextIO:
-    """Lines go out at once: what was printed before the code is ended is kept."""
+def open_output() -> None:
+    """Once, for all children. Lines go out at once: what was printed before the code is ended is kept."""
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8")  # type: ignore[misc] # noqa: SIM115 -- for as long as it lives
     for place, name in ((1, "stdout"), (2, "stderr")):
         stream = open(place, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-    return sys.stdout
 
 
 def _flush(output: TextIO) -> None:

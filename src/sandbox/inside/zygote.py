@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import modules
-from .child import Order, Walls, live, shut_in
-from .walls import descriptors, identity, landlock
+from .child import Order, Walls, live, open_output, shut_in
+from .walls import descriptors, identity, landlock, limits
 from .walls.libc import LIBC, PR_SET_NO_NEW_PRIVS, one_arena, prctl
 from .walls.seccomp import AUDIT_ARCHITECTURES, Filter
 
@@ -42,11 +42,9 @@ class Installation:
 
 
 def main(control: int) -> None:
-    above = os.dup(control)
-    while above < descriptors.FREE:
-        above = os.dup(above)
+    copy = descriptors.above(control)
     descriptors.reserve()
-    descriptors.put(above, descriptors.CONTROL)
+    descriptors.put(copy, descriptors.CONTROL)
     descriptors.close_from(descriptors.FREE)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
@@ -72,7 +70,7 @@ def _prepare(installation: Installation) -> tuple[Walls | None, dict[str, Any]]:
     if has_landlock:
         _make_rules(installation, version)
     filters = (Filter(machine, paths=has_landlock, network=network) for network in (False, True))
-    walls = Walls(changes_user, has_landlock, folders, *filters)
+    walls = Walls(changes_user, has_landlock, limits.addresses_taken(), folders, *filters)
     if not _holds(lambda: shut_in(walls, SPARE_FOR_PROBES)):
         return None, {"level": "weak", "reason": "this kernel, or the container around it, allows no seccomp filter"}
     about = {
@@ -93,6 +91,7 @@ def _load(installation: Installation, *, everything: bool, to_other_users: bool)
     for name in [name for name in sys.modules if name.partition(".")[0] in ("inside", "runner")]:
         del sys.modules[name]  # nothing of ours can be imported by name
     vars(builtins).update(exit=sys.exit, quit=sys.exit)  # as in an ordinary interpreter
+    open_output()
     gc.collect()
     gc.freeze()  # pages that no collection touches stay shared with the children
     gc.disable()

@@ -4,11 +4,12 @@ The fork server keeps its own descriptors at fixed numbers below `FREE`, so that
 """
 
 import ctypes
+import fcntl
 import os
 
 from .libc import syscall
 
-NULL, REQUEST, ANSWER, RULES, NETWORK_RULES, CONTROL = 0, 3, 4, 5, 6, 7
+ERRORS, REQUEST, ANSWER, RULES, NETWORK_RULES, CONTROL = 2, 3, 4, 5, 6, 7
 FOLDERS = 8
 """The first of those through which modules are found."""
 FREE = 16
@@ -18,12 +19,16 @@ LAST = 0xFFFFFFFF
 
 def reserve() -> None:
     """Fill the fixed numbers, so that nothing else is opened there."""
-    null = os.open(os.devnull, os.O_RDWR)
+    null = above(os.open(os.devnull, os.O_RDWR))
     for place in range(FREE):
-        if place != CONTROL and place != 2:  # noqa: PLR1714, PLR2004 -- the server's own errors still go to ours
+        if place != ERRORS:  # the fork server's own still go where Nova's go
             os.dup2(null, place, inheritable=False)
-    if null >= FREE:
-        os.close(null)
+    os.close(null)
+
+
+def above(opened: int) -> int:
+    """A copy of the descriptor that is out of the way of the fixed numbers."""
+    return fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, FREE)
 
 
 def put(opened: int, place: int) -> None:

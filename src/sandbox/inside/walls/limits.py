@@ -1,6 +1,5 @@
 """How much a child may use: memory, processor time, descriptors, files, threads; it goes first when memory ends."""
 
-import contextlib
 import os
 import resource
 import threading
@@ -16,7 +15,9 @@ MEBIBYTE = 1024 * 1024
 @dataclass(frozen=True)
 class Shares:
     memory_mb: int
-    """Of addresses, over those that the interpreter has taken by now; more of them than of what is used."""
+    """Of addresses; more of them than of what is used."""
+    taken: int
+    """Bytes of addresses that the interpreter has before it runs anything: they are not counted."""
     cpu_seconds: int
     has_own_user: bool
     """The number of threads is counted for each user, so it can be bounded only for a user of one's own."""
@@ -27,7 +28,7 @@ def raise_wall(shares: Shares) -> None:
     os.umask(0o077)
     threading.stack_size(THREAD_STACK)
     bounds = {
-        resource.RLIMIT_AS: _addresses_taken() + shares.memory_mb * MEBIBYTE,
+        resource.RLIMIT_AS: shares.taken + shares.memory_mb * MEBIBYTE,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_NOFILE: DESCRIPTORS,
         resource.RLIMIT_CORE: 0,
@@ -41,7 +42,7 @@ def raise_wall(shares: Shares) -> None:
     _lower(resource.RLIMIT_CPU, shares.cpu_seconds, shares.cpu_seconds + 1)  # SIGXCPU, and SIGKILL for who ignores it
 
 
-def _addresses_taken() -> int:
+def addresses_taken() -> int:
     with open("/proc/self/statm", "rb", buffering=0) as counts:
         return int(counts.read().split()[0]) * resource.getpagesize()
 
@@ -56,7 +57,10 @@ def _lower(which: int, soft: int, hard: int) -> None:
 
 def _go_first_and_yield() -> None:
     """A container without /proc can do without: the limit of memory stands all the same."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb", buffering=0) as score:
-        score.write(b"1000")
-    with contextlib.suppress(OSError):
+    try:
         os.nice(NICE)
+        score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        os.write(score, b"1000")
+        os.close(score)
+    except OSError:
+        pass

@@ -1,0 +1,115 @@
+"""How long a snippet takes behind its walls, how many go through in a second, and what that holds in memory.
+
+python -m benchmarks.sandbox                      1, 8 and 16 callers; a megabyte; a module that was not loaded ahead
+python -m benchmarks.sandbox --attempts 10000     so many attempts, and what has grown by then
+"""
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import quantiles
+from time import perf_counter
+
+from src.bootstrap import find_packages
+from src.core.outcome import Context
+from src.sandbox.executor import CodeExecutor, CodeRequest, CodeResult
+from src.sandbox.fork_server import ForkServerExecutor
+from src.sandbox.server_process import Installation
+from src.sandbox.slots import usual_count
+from src.sandbox.subprocess_executor import SubprocessExecutor
+
+WORK = "context['status'] = 'paid'\ncontext['total'] = context['amount'] + 1"
+SEVERAL = "import colorsys, sched, wave\ncontext['total'] = 1"
+CONTEXT: Context = {"customer": "acme", "amount": 118.5, "items": [1, 2, 3]}
+LARGE: Context = {"amount": 1, "text": "x" * 1_000_000}
+NEVER = threading.Event()
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sandbox", description=__doc__)
+    parser.add_argument("--attempts", type=int, help="run so many, and show what has grown")
+    parser.add_argument("--count", type=int, default=400, help="of each case")
+    options = parser.parse_args(arguments)
+    executor = ForkServerExecutor(Installation(find_packages(["pypdf"]), [443]), slots=usual_count())
+    try:
+        print(f"level {executor.level}, {usual_count()} slots, load {os.getloadavg()[0]:.1f}")
+        measured = run(executor, WORK, CONTEXT)
+        if options.attempts:
+            return endure(executor, options.attempts)
+        compare(executor, options.count)
+        print(f"{'fork server':<26}{memory_of(executor.server_pid)}")
+        print(f"{'child, at its peak':<26}{measured.usage.max_rss_kb / 1024 if measured.usage else 0:.1f} MiB resident")
+    finally:
+        executor.close()
+    return 0
+
+
+def compare(executor: ForkServerExecutor, count: int) -> None:
+    without = ForkServerExecutor(Installation({}, [], landlock=False), slots=usual_count())
+    try:
+        print(f"{'':<26}{'p50 ms':>9}{'p90 ms':>9}{'p99 ms':>9}{'a second':>10}")
+        measure("1 caller", executor, 1, count)
+        measure("8 callers", executor, 8, count)
+        measure("16 callers", executor, 16, count)
+        measure("1 caller, a megabyte", executor, 1, count // 4, LARGE)
+        measure("1 caller, three imports", executor, 1, count // 4, code=SEVERAL)
+        measure("1 caller, no Landlock", without, 1, count)
+        measure("1 caller, plain process", SubprocessExecutor(), 1, count // 10)
+    finally:
+        without.close()
+
+
+def measure(
+    name: str, executor: CodeExecutor, callers: int, count: int, context: Context = CONTEXT, code: str = WORK
+) -> None:
+    for _ in range(5):
+        run(executor, code, context)
+    start = perf_counter()
+    with ThreadPoolExecutor(callers) as threads:
+        times = list(threads.map(lambda _: timed(lambda: run(executor, code, context)), range(count)))
+    rate = count / (perf_counter() - start)
+    cuts = quantiles(times, n=100, method="inclusive")
+    print(f"{name:<26}{cuts[49]:>9.2f}{cuts[89]:>9.2f}{cuts[98]:>9.2f}{rate:>10.0f}")
+
+
+def endure(executor: ForkServerExecutor, attempts: int) -> int:
+    pid = executor.server_pid
+    before = (memory_of(pid), descriptors(pid), descriptors(os.getpid()))
+    with ThreadPoolExecutor(usual_count()) as threads:
+        for _ in threads.map(lambda _: run(executor, WORK, CONTEXT), range(attempts)):
+            pass
+    after = (memory_of(pid), descriptors(pid), descriptors(os.getpid()))
+    for name, was, is_now in zip(("fork server", "its descriptors", "our descriptors"), before, after, strict=True):
+        print(f"{name:<26}{was}  ->  {is_now}")
+    return 0
+
+
+def run(executor: CodeExecutor, code: str, context: Context) -> CodeResult:
+    result = executor.run(CodeRequest(code, "action", context), NEVER)
+    assert result.status == "ok", result
+    return result
+
+
+def timed(call: Callable[[], object]) -> float:
+    start = perf_counter()
+    call()
+    return (perf_counter() - start) * 1000
+
+
+def memory_of(pid: int) -> str:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    sizes = {line.split(":")[0]: int(line.split()[1]) for line in lines[1:]}
+    private = sizes["Private_Clean"] + sizes["Private_Dirty"]
+    return f"{sizes['Rss'] / 1024:.1f} MiB resident, {private / 1024:.1f} of them its own"
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
