@@ -119,10 +119,14 @@ class _Writer:
             except NotReady:
                 continue
             except self._session.errors as error:
-                # A conflict: what was sent before the connection broke has come through after all. Look again.
-                if not (self._session.is_disconnect(error) or isinstance(error, self._session.conflict)):
-                    return [answer for entry in entries for answer in self.flush([entry])]
+                if not self._session.is_disconnect(error):
+                    return [self._once_more(entry) for entry in entries]
         return [NotReady(f"The database has not answered for {self._patience_seconds:g} s.")] * len(entries)
+
+    def _once_more(self, entry: Entry) -> int | Exception:
+        """Alone. What was sent before the connection broke may have come through after the first look."""
+        found = self._found(entry)
+        return self.flush([entry])[0] if found is None else found
 
     def _found(self, entry: Entry) -> int | None:
         """The id of the execution, where `entry` was written already."""
@@ -157,7 +161,6 @@ class _Session:
         self._prepares = not database.is_sqlite
         self._prepared: set[str] = set()
         self.errors: type[Exception] = database.engine.dialect.loaded_dbapi.Error
-        self.conflict: type[Exception] = database.engine.dialect.loaded_dbapi.IntegrityError
 
     def is_disconnect(self, error: Exception) -> bool:
         if self._connection is None:
