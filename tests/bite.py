@@ -18,7 +18,7 @@ from pathlib import Path
 from tests import servers
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("src", "tests", "pyproject.toml", "alembic.ini")
+COPIED = ("src", "tests", "examples", "pyproject.toml", "alembic.ini")
 OUTCOME = re.compile(r"^(?:FAILED|ERROR) (\S+?::.+?)(?: - .*)?$", re.MULTILINE)
 ALL_PASSED, SOME_FAILED = 0, 1
 """What pytest exits with."""

@@ -136,7 +136,8 @@ def test_a_broad_catch_stands_only_where_code_or_values_of_others_are_met() -> N
         relative(path)
         for path in FILES
         for node in nodes_of(path)
-        if isinstance(node, ast.ExceptHandler) and {"Exception", "BaseException"} & names_of(node.type)
+        if isinstance(node, ast.ExceptHandler)
+        and {"Exception", "BaseException"} & names_of(node.type)
         and ast.unparse(node.body[-1]) != "raise"
     }
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from queue import LifoQueue
 from typing import Any
 
 from sqlalchemy import select
@@ -20,6 +21,8 @@ from src.runtime.group_commit import GroupCommit
 from src.runtime.statements import statements
 
 Row = dict[str, Any]
+POSTGRESQL_WRITERS = 2
+"""One group is on its way while another waits for its commit."""
 _ENCODE = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 LOST_STATEMENT = ("26000", "42P05")
 """SQLSTATE: there is no such prepared statement; it exists already."""
@@ -45,10 +48,11 @@ class Ledger:
     """
 
     def __init__(self, database: Database, *, lease_seconds: float, patience_seconds: float) -> None:
-        self._database = database
-        self._session = _Session(database, lease_seconds)
-        self._patience_seconds = patience_seconds
-        self._group: GroupCommit[Entry, int] = GroupCommit(self._flush)
+        count = 1 if database.is_sqlite else POSTGRESQL_WRITERS
+        self._writers: LifoQueue[_Writer] = LifoQueue()  # the last in is the first out: a lone run keeps to one
+        for _ in range(count):
+            self._writers.put(_Writer(database, lease_seconds, patience_seconds))
+        self._group: GroupCommit[Entry, int] = GroupCommit(self._flush, leaders=count)
 
     def write(self, entry: Entry) -> int:
         """Make `entry` durable; answers the id of its execution.
@@ -63,20 +67,41 @@ class Ledger:
         return execution_id
 
     def close(self) -> None:
-        self._session.close()
+        while not self._writers.empty():
+            self._writers.get().close()
 
     def _flush(self, entries: Sequence[Entry]) -> Sequence[int | Exception]:
+        writer = self._writers.get()
+        try:
+            return writer.flush(entries)
+        finally:
+            self._writers.put(writer)
+
+
+class _Writer:
+    """Writes one group at a time over its own connection, and sees it through what can happen to that."""
+
+    def __init__(self, database: Database, lease_seconds: float, patience_seconds: float) -> None:
+        self._database = database
+        self._session = _Session(database, lease_seconds)
+        self._patience_seconds = patience_seconds
+
+    def close(self) -> None:
+        self._session.close()
+
+    def flush(self, entries: Sequence[Entry]) -> Sequence[int | Exception]:
+        """Answers an execution's id, or what went wrong, for each entry."""
         try:
             return self._session.transaction(entries)
         except (self._session.errors, UnicodeEncodeError) as error:
             if self._session.is_disconnect(error):
                 return self._flush_when_it_is_back(entries)
             if self._session.stop_preparing_after(error):
-                return self._flush(entries)
+                return self.flush(entries)
             if len(entries) == 1:
                 return [error]
             # A row that the database refuses fails its own run, not those it happened to share a transaction with.
-            return [answer for entry in entries for answer in self._flush([entry])]
+            return [answer for entry in entries for answer in self.flush([entry])]
 
     def _flush_when_it_is_back(self, entries: Sequence[Entry]) -> Sequence[int | Exception]:
         """Finished outputs wait in memory, so an outage does not repeat what nodes have done. The commit whose answer
@@ -94,10 +119,14 @@ class Ledger:
             except NotReady:
                 continue
             except self._session.errors as error:
-                # A conflict: what was sent before the connection broke has come through after all. Look again.
-                if not (self._session.is_disconnect(error) or isinstance(error, self._session.conflict)):
-                    return [answer for entry in entries for answer in self._flush([entry])]
+                if not self._session.is_disconnect(error):
+                    return [self._once_more(entry) for entry in entries]
         return [NotReady(f"The database has not answered for {self._patience_seconds:g} s.")] * len(entries)
+
+    def _once_more(self, entry: Entry) -> int | Exception:
+        """Alone. What was sent before the connection broke may have come through after the first look."""
+        found = self._found(entry)
+        return self.flush([entry])[0] if found is None else found
 
     def _found(self, entry: Entry) -> int | None:
         """The id of the execution, where `entry` was written already."""
@@ -132,7 +161,6 @@ class _Session:
         self._prepares = not database.is_sqlite
         self._prepared: set[str] = set()
         self.errors: type[Exception] = database.engine.dialect.loaded_dbapi.Error
-        self.conflict: type[Exception] = database.engine.dialect.loaded_dbapi.IntegrityError
 
     def is_disconnect(self, error: Exception) -> bool:
         if self._connection is None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -110,9 +110,10 @@ class Workflows:
         """The id of the workflow of this name, at this definition: created, given another version, or left as it is."""
         with suppress(DuplicateName):  # or somebody else has just created it
             return self.create(draft)
-        workflow_id = int(self.find_by_name(draft.name).id)
-        self.save(workflow_id, draft, expected_version=None)
-        return workflow_id
+        row = self.find_by_name(draft.name)
+        kept = replace(draft, client_id=row.client_id, description=draft.description or row.description)
+        self.save(row.id, kept, expected_version=None)
+        return int(row.id)
 
     def archive(self, workflow_id: int, *, expected_version: int | None) -> None:
         """Take a workflow out of use; its executions stay. Raises NotFound, VersionMismatch."""

@@ -90,14 +90,8 @@ def running(database_url: str, *arguments: str, **environment: str) -> Iterator[
 
 
 def post(path: str, *headers: str) -> bytes:
-    lines = [
-        f"POST {path} HTTP/1.1",
-        "Host: 127.0.0.1",
-        "Content-Type: application/json",
-        "Connection: close",
-        *headers,
-    ]
-    return "\r\n".join([*lines, "", ""]).encode()
+    always = ["Host: 127.0.0.1", "Content-Type: application/json", "Connection: close"]
+    return "\r\n".join([f"POST {path} HTTP/1.1", *always, *headers, "", ""]).encode()
 
 
 def chunk(data: bytes) -> bytes:

@@ -306,7 +306,7 @@ BROKEN_AT = {
     "/nodes/4/code",
     "/nodes/4/timeout",
     "/nodes/5/function",
-    "/nodes/6/set",
+    "/nodes/6/set/x",
     "/nodes/7",
     "/nodes/8/id",
     "/nodes/9/retry/max_attempts",
@@ -362,7 +362,7 @@ def test_problems_of_a_react_flow_document_point_into_it(door: Any) -> None:
 
     assert pointers(answer) >= {
         "/nodes/1/data/code",
-        "/nodes/2/data/set",
+        "/nodes/2/data/set/x",
         "/nodes/2/data/tiemout",
         "/edges/2/target",
         "/edges/3/sourceHandle",

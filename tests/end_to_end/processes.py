@@ -88,6 +88,7 @@ class Installation:
             "DATABASE_URL": self.url,
             "NOVA_FUNCTIONS": "tests.end_to_end.functions",
             "LEASE_SECONDS": str(LEASE_SECONDS),
+            "TMPDIR": str(self.folder),  # a process that is killed cannot clear away
         }
 
     def here(self, *arguments: str) -> tuple[int, str]:

@@ -79,6 +79,27 @@ def test_a_group_has_a_largest_size() -> None:
     assert sorted(write for group in flushes.groups for write in group) == list(writes)
 
 
+def test_as_many_flushes_are_under_way_as_there_may_be_leaders_and_no_more() -> None:
+    under_way, most = threading.Semaphore(2), threading.Event()
+    both = threading.Barrier(2)
+    seen: list[int] = []
+
+    def flush(writes: Sequence[int]) -> Sequence[int]:
+        assert under_way.acquire(blocking=False)
+        if not most.is_set():
+            both.wait(timeout=20)  # the first goes on only with the second beside it
+            most.set()
+        time.sleep(0.001)
+        seen.extend(writes)
+        under_way.release()
+        return [write * 10 for write in writes]
+
+    futures = submit_all(GroupCommit(flush, leaders=2), range(400), threads=20)
+
+    assert [future.result() for future in futures] == [write * 10 for write in range(400)]
+    assert sorted(seen) == list(range(400))
+
+
 def test_an_answer_that_is_an_exception_is_raised_to_its_writer_alone() -> None:
     flushes = Flushes(lambda write: ValueError(str(write)) if write % 7 == 0 else write)
     writes = range(200)

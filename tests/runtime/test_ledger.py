@@ -318,15 +318,14 @@ def test_a_checkpoint_that_was_not_answered_is_found_and_not_written_again(postg
         assert kept_nodes(made.database, claim.execution_id) == [*nodes, "d"]
 
 
-@pytest.mark.parametrize("attempts", [[], ["a"]], ids=["no attempt", "with an attempt"])
 @pytest.mark.parametrize(
-    "lost_at", [[b"the-lost-one"], [b"the-lost-one", b"COMMIT"]], ids=["the statement", "the commit"]
+    ("attempts", "lost_at"),
+    [([], [b"the-lost-one"]), (["a"], [b"the-lost-one"]), (["a"], [b"the-lost-one", b"COMMIT"])],
+    ids=["alone", "in the middle of its transaction", "at the commit"],
 )
 def test_an_end_that_was_not_answered_is_found_and_not_written_again(
     postgres_url: str, attempts: list[str], lost_at: list[bytes]
 ) -> None:
-    if not attempts and b"COMMIT" in lost_at:
-        pytest.skip("a lone statement is its own transaction")
     with behind_a_proxy(postgres_url) as (proxy, made):
         claim = made.claimed()
 
