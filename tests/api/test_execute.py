@@ -205,6 +205,20 @@ def test_code_of_the_author_runs_in_the_sandbox(client: TestClient) -> None:
     assert entries[1]["logs"] == "working\n"
 
 
+def test_what_the_code_of_the_author_took_stands_in_its_row(client: TestClient) -> None:
+    wanted = line(action("x = bytearray(30_000_000)"), action("1 / 0", id="failing"))
+    execution = run(client, wanted).json()
+
+    entries = {each["node_id"]: each for each in client.get(f"/executions/{execution['id']}/chain").json()["entries"]}
+
+    level = client.get("/health/ready").json()["sandbox"]
+    taken = [entries[node_id] for node_id in entries if entries[node_id]["node_type"] == "action"]
+    assert [each["sandbox_level"] for each in taken] == [level, level]
+    assert level == "weak" or all(each["cpu_seconds"] > 0 for each in taken)
+    assert level == "weak" or taken[0]["max_rss_kb"] > 30_000
+    assert entries["start"]["sandbox_level"] is None
+
+
 VALUES = {
     "text": "Größe 😀 \u202e \u2028 \x01 \x7f",
     "mark": {"$blob": "0123"},
