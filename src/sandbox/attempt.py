@@ -1,6 +1,7 @@
 """One attempt, as seen from Nova: the pipes to a child of the fork server, what comes through them, how it ended."""
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -18,6 +19,8 @@ from src.sandbox.kept import HEAD, Answer, Printed, framed
 from src.sandbox.server_process import ServerProcess
 from src.sandbox.verdict import why
 
+USUAL_PIPE, WIDE_PIPE = 64 * 1024, 1024 * 1024
+"""Bytes that a pipe holds; more of them save turns between two processes."""
 TICK_SECONDS = 0.1
 """How often a wait looks whether the run was cancelled."""
 GRACE_SECONDS = 10.0
@@ -84,6 +87,8 @@ class Attempt:
         self._opened |= {self._status, status_there}
         for ours in (request, self._answer_pipe, self._output_pipe):
             os.set_blocking(ours, False)
+        if len(self._to_send) > USUAL_PIPE:
+            _widen(request)
         self._send(request)  # most requests fit into the pipe
         server.order(order, [request_there, answer_there, output_there, status_there])
         for theirs in (request_there, answer_there, output_there, status_there):
@@ -193,3 +198,8 @@ class Attempt:
     def _listen(self, descriptor: int, listener: Callable[[int], bool], events: int = select.POLLIN) -> None:
         self._poll.register(descriptor, events)
         self._listeners[descriptor] = listener
+
+
+def _widen(pipe: int) -> None:
+    with contextlib.suppress(OSError):  # not granted to everybody
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, WIDE_PIPE)

@@ -85,5 +85,5 @@ class Answer(Kept):
 
 
 def framed(message: dict[str, Any]) -> memoryview:
-    text = json.dumps(message).encode()
+    text = json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass")
     return memoryview(len(text).to_bytes(HEAD, "big") + text)
