@@ -3,7 +3,8 @@
 import logging
 import os
 import threading
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 
 from src.sandbox.executor import CodeExecutor, CodeRequest, CodeResult, Level, RefusingExecutor
 from src.sandbox.fork_server import ForkServerExecutor
@@ -58,7 +59,17 @@ class Sandbox:
                 self._found = self._checked(self._found)
 
     def run(self, request: CodeRequest, cancelled: threading.Event) -> CodeResult:
-        return self.open().executor.run(request, cancelled)
+        found = self._found
+        if found is not None:
+            return found.executor.run(request, cancelled)
+        began = time.monotonic()
+        executor = self.open().executor
+        waited = time.monotonic() - began
+        result = executor.run(request, cancelled)
+        if result.usage is None:
+            return result
+        queued_seconds = result.usage.queued_seconds + waited  # no time of the code either
+        return replace(result, usage=replace(result.usage, queued_seconds=queued_seconds))
 
     def close(self) -> None:
         with self._lock:

@@ -319,6 +319,19 @@ def test_without_landlock_the_level_is_seccomp_and_where_that_is_too_weak_no_cod
         sandbox.close()
 
 
+def test_the_time_in_which_the_sandbox_opens_is_not_the_codes() -> None:
+    sandbox = Sandbox(Installation({}, PORTS), slots=1, least=Level.WEAK)
+    try:
+        request = CodeRequest("pass", "action", {})
+        first, second = (sandbox.run(request, threading.Event()).usage for _ in range(2))
+
+        assert first
+        assert second
+        assert first.queued_seconds > 0.05 > second.queued_seconds
+    finally:
+        sandbox.close()
+
+
 def test_asking_for_more_later_refuses_what_ran_before() -> None:
     sandbox = Sandbox(Installation({}, PORTS, landlock=False), slots=1, least=Level.WEAK)
     try:
