@@ -24,6 +24,8 @@ Row = dict[str, Any]
 POSTGRESQL_WRITERS = 2
 """One group is on its way while another waits for its commit."""
 _ENCODE = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
+BY_KEY = "SET enable_seqscan = off"
+"""Rows are found by their keys, also by plans that are made while the tables are small."""
 LOST_STATEMENT = ("26000", "42P05")
 """SQLSTATE: there is no such prepared statement; it exists already."""
 
@@ -206,7 +208,7 @@ class _Session:
         if self._database.is_sqlite:
             cursor.execute(statement, (text,))
         elif not self._prepares:
-            cursor.execute(statement.replace("$1", "%s::json"), (text,))
+            cursor.execute(statement.replace("$1", "%s::json"), (text,) * statement.count("$1"))
         else:
             if name not in self._prepared:
                 cursor.execute(f"PREPARE nova_{name}(json) AS {statement}")
@@ -219,6 +221,8 @@ class _Session:
             self._connection = self._database.engine.raw_connection()
             self._cursor = self._connection.cursor()
             self._prepared.clear()
+            if not self._database.is_sqlite:
+                self._cursor.execute(BY_KEY)
         return self._cursor
 
 

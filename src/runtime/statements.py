@@ -31,12 +31,17 @@ ATTEMPT = [column.name for column in CHAIN.columns if column.name not in ("id", 
 SETTLEMENT = ["status", "result", "error", "completed_at", "execution_time"]
 BLOB = ["sha256", "content", "created_at"]
 
+BY_KEY = "AND executions.id = ANY (ARRAY(SELECT (each ->> '{}')::bigint FROM json_array_elements($1) AS each)) "
+"""Says once more which executions are meant: a plan that PostgreSQL prepared while the table was small would look
+through all of it for ever. With this it goes by the key."""
+
 
 def statements(*, is_sqlite: bool, lease_seconds: float) -> dict[str, str]:
     """The four statements by name. `keep` and `settle` touch a row only under the token that it still has."""
     dialect = sqlite.dialect() if is_sqlite else postgresql.dialect()  # type: ignore[no-untyped-call]
     lease_until = moment(literal_column(repr(float(lease_seconds)))).compile(dialect=dialect)
     running = f"executions.status = '{Status.RUNNING}' AND executions.lease_token = r.lease_token"
+    named = "" if is_sqlite else BY_KEY
     lock = "" if is_sqlite else "FOR SHARE OF executions"
 
     def rows(table: FromClause, names: Iterable[str]) -> str:
@@ -49,10 +54,11 @@ def statements(*, is_sqlite: bool, lease_seconds: float) -> dict[str, str]:
         f"FROM {rows(EXECUTIONS, NEW)} ORDER BY r.place RETURNING id, task_id",
         "keep": f"INSERT INTO chain_of_work ({_list(ATTEMPT)}) SELECT {_list(ATTEMPT, 'r')} "
         f"FROM {rows(CHAIN, ATTEMPT)} JOIN executions ON executions.id = r.execution_id AND {running} "
+        f"{named.format('execution_id')}"
         f"ORDER BY r.place {lock} RETURNING execution_id, lease_token",
         "settle": f"UPDATE executions SET {', '.join(f'{name} = r.{name}' for name in SETTLEMENT)}, "
         f"lease_owner = NULL, lease_until = NULL FROM {rows(EXECUTIONS, ['id', 'lease_token', *SETTLEMENT])} "
-        f"WHERE executions.id = r.id AND {running} RETURNING executions.id, executions.lease_token",
+        f"WHERE executions.id = r.id AND {running} {named.format('id')}RETURNING executions.id, executions.lease_token",
     }
 
 
