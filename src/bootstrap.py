@@ -70,6 +70,8 @@ class Nova:
         """
         self.open()
         self._presence.enter(lambda: recover(self.database, alive=self._leases.owner))
+        if self.settings.is_exposed:
+            logger.warning("Others can reach this server and it asks for no key: put it behind a proxy that does.")
 
     def check(self) -> None:
         """Raises NotReady where the database does not answer or has another schema."""
