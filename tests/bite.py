@@ -70,8 +70,8 @@ MUTATIONS = [
         "an end does not look at the token",
         CONTRACT,
         STATEMENTS,
-        "WHERE executions.id = r.id AND {running} RETURNING",
-        f"WHERE executions.id = r.id AND {WITHOUT_TOKEN} RETURNING",
+        "WHERE executions.id = r.id AND {running} {named",
+        f"WHERE executions.id = r.id AND {WITHOUT_TOKEN} {{named",
     ),
     mutation(
         "neither looks whether the execution is running",
