@@ -153,25 +153,19 @@ def build(settings: Settings, *, watch: Callable[[NodeChange], None] = lambda _:
         database, store, engine, workflows, Clients(database), max_context_bytes=settings.max_context_bytes
     )
     dispatcher = Dispatcher(threads=settings.inline_threads, backlog=settings.inline_backlog)
-    presence = Presence(database)
-    policy = CodePolicy(
-        network=bool(settings.network_ports),
-        max_memory_mb=settings.sandbox_max_memory_mb,
-        max_timeout_seconds=settings.sandbox_max_timeout_seconds,
-    )
     return Nova(
         settings=settings,
         database=database,
         kinds=kinds,
         sandbox=sandbox,
-        policy=policy,
+        policy=_policy(settings),
         workflows=workflows,
         executions=executions,
         dispatcher=dispatcher,
         _leases=leases,
         _ledger=ledger,
         _node_threads=node_threads,
-        _presence=presence,
+        _presence=Presence(database),
     )
 
 
@@ -209,6 +203,14 @@ def find_packages(names: Iterable[str]) -> dict[str, str]:
 def _sandbox(settings: Settings) -> Sandbox:
     installation = Installation(find_packages(settings.packages), settings.network_ports)
     return Sandbox(installation, slots=settings.sandbox_slots or usual_count(), least=settings.min_level)
+
+
+def _policy(settings: Settings) -> CodePolicy:
+    return CodePolicy(
+        network=bool(settings.network_ports),
+        max_memory_mb=settings.sandbox_max_memory_mb,
+        max_timeout_seconds=settings.sandbox_max_timeout_seconds,
+    )
 
 
 def _located(definition: Definition, problems: Iterable[Problem]) -> list[Problem]:

@@ -21,7 +21,7 @@ from src.core.errors import (
     Problem,
     ValueRefused,
     VersionMismatch,
-    escape_pointer,
+    pointer_to,
 )
 
 STATUS: dict[type[NovaError], int] = {
@@ -100,7 +100,7 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
 def _problem_of(found: dict[str, Any]) -> Problem:
     """A field of the body by its pointer; a parameter by where it stands and its name."""
     where, *path = found["loc"]
-    pointer = "".join(f"/{escape_pointer(part)}" for part in path)
+    pointer = pointer_to(path)
     detail = found["msg"].removeprefix("Value error, ")
     if where == "body":
         if not path and isinstance(found.get("input"), bytes):

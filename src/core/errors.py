@@ -29,6 +29,11 @@ def escape_pointer(part: str | int) -> str:
     return str(part).replace("~", "~0").replace("/", "~1")
 
 
+def pointer_to(parts: Iterable[str | int]) -> str:
+    """The JSON Pointer that goes along these keys and places."""
+    return "".join(f"/{escape_pointer(part)}" for part in parts)
+
+
 class NovaError(Exception):
     code: ClassVar[str] = "error"
 

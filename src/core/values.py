@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from src.core.errors import Problem, ValueRefused, escape_pointer
+from src.core.errors import Problem, ValueRefused, pointer_to
 from src.core.outcome import Context, Json
 
 MAX_DEPTH = 100
@@ -32,8 +32,8 @@ def plain_object(value: object, *, max_bytes: int, pointer: str = "") -> Context
             raise _Refused(f"expected an object, got {_name(value)}")
         return _Copy(max_bytes).mapping(value, 0)
     except _Refused as refused:
-        keys = "".join(f"/{escape_pointer(key)}" for key in reversed(refused.keys))
-        raise ValueRefused([Problem(pointer + keys, str(refused))]) from None
+        where = pointer + pointer_to(reversed(refused.keys))
+        raise ValueRefused([Problem(where, str(refused))]) from None
 
 
 def plain_text(text: str, *, max_length: int) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from src.core.errors import DefinitionError, Problem, escape_pointer
+from src.core.errors import DefinitionError, Problem, pointer_to
 from src.core.node import Node, Visit
 from src.core.outcome import Json, Outcome
 from src.nodes.action import Action
@@ -51,7 +51,7 @@ class InstalledKinds:
 
 
 def _problem(found: ErrorDetails, kind: type[NodeConfig]) -> Problem:
-    pointer = "".join(f"/{escape_pointer(part)}" for part in found["loc"])
+    pointer = pointer_to(found["loc"])
     if found["type"] == "extra_forbidden":
         fields = ", ".join(field.alias or name for name, field in kind.model_fields.items())
         return Problem(pointer, f"unknown field; a node of this kind has: {fields}")
