@@ -3,6 +3,17 @@
 from src.models.clients import Client
 from src.models.columns import Base
 from src.models.executions import Blob, ChainOfWork, Execution, ExecutionEvent
+from src.models.processes import Process
 from src.models.workflows import Workflow, WorkflowVersion
 
-__all__ = ["Base", "Blob", "ChainOfWork", "Client", "Execution", "ExecutionEvent", "Workflow", "WorkflowVersion"]
+__all__ = [
+    "Base",
+    "Blob",
+    "ChainOfWork",
+    "Client",
+    "Execution",
+    "ExecutionEvent",
+    "Process",
+    "Workflow",
+    "WorkflowVersion",
+]

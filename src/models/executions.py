@@ -9,6 +9,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 from src.models.columns import BIG, DOCUMENT, Base, Id
 
 
+def _one_for_each_key(name: str, *columns: str, client: str) -> Index:
+    """A client's `Idempotency-Key` names one execution; so does one that came without a client."""
+    where = text(f"client_id IS {client} AND idempotency_key IS NOT NULL")
+    return Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)
+
+
 class Execution(Base):
     """One run of one version of a workflow; one row, however and wherever it runs."""
 
@@ -24,6 +30,8 @@ class Execution(Base):
             sqlite_where=text("completed_at IS NULL"),
             postgresql_where=text("completed_at IS NULL"),
         ),
+        _one_for_each_key("uq_executions_idempotency_key", "idempotency_key", client="NULL"),
+        _one_for_each_key("uq_executions_client_id_idempotency_key", "client_id", "idempotency_key", client="NOT NULL"),
         {"sqlite_autoincrement": True},
     )
 
@@ -42,7 +50,11 @@ class Execution(Base):
     result: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None] = mapped_column(DOCUMENT)
     """type, class, node_id, message, traceback."""
+    priority: Mapped[int] = mapped_column(default=1, server_default="1")
+    """0 high, 1 normal, 2 low."""
     idempotency_key: Mapped[str | None]
+    request_sha256: Mapped[str | None]
+    """Of the request that came with the key: the same key with another one is refused."""
     parent_id: Mapped[int | None] = mapped_column(BIG, ForeignKey("executions.id"))
     parent_node_id: Mapped[str | None]
     origin_id: Mapped[int | None] = mapped_column(BIG, ForeignKey("executions.id"))
@@ -53,6 +65,12 @@ class Execution(Base):
     lease_until: Mapped[datetime | None]
     """On the database's clock."""
     wake_at: Mapped[datetime | None]
+    queued_at: Mapped[datetime | None]
+    """When it last came into the queue; nothing where it went straight to its runner."""
+    rung_at: Mapped[datetime | None]
+    """When a message last said that it is in the queue."""
+    rings: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How many messages have said so since it came into the queue."""
     requested: Mapped[str | None]
     """`pause` or `stop`: what the runner is asked to do at the next node boundary."""
     created_at: Mapped[datetime]

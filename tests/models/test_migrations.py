@@ -23,6 +23,7 @@ COLUMNS = {
     "path_taken error_type error_class error_message logs execution_time started_at timestamp",
     "execution_events": "execution_id kind actor data at",
     "clients": "slug is_active",
+    "processes": "id role seen_at last_bell_at",
 }
 """What people's queries name. Tables may get more columns, and lose none of these."""
 
