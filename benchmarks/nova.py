@@ -50,8 +50,8 @@ def save(nova: Nova, document: dict[str, Any]) -> int:
 
 def run(nova: Nova, workflow_id: int, context: dict[str, Any]) -> bool:
     """Whether it was completed."""
-    found = nova.executions.run_inline(nova.executions.order(workflow_id, context))
-    return bool(found.row.status == Status.COMPLETED)
+    execution_id, _ = nova.dispatcher.run_inline(nova.executions.order(workflow_id, context))
+    return bool(nova.executions.find(execution_id).row.status == Status.COMPLETED)
 
 
 def _steps(kind: str, count: int) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import quantiles
 from time import perf_counter
 
-from src.bootstrap import find_packages
 from src.core.outcome import Context
+from src.extensions import find_packages
 from src.sandbox.executor import CodeExecutor, CodeRequest, CodeResult
 from src.sandbox.fork_server import ForkServerExecutor
 from src.sandbox.server_process import Installation

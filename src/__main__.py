@@ -53,7 +53,8 @@ def run(file: Path, values: tuple[str, ...], files: tuple[str, ...]) -> None:
             click.echo(f"warning: {warning.pointer}: {warning.detail}", err=True)
         workflow_id = nova.workflows.keep(draft)
         with progress.shown():
-            found = nova.executions.run_inline(nova.executions.order(workflow_id, context))
+            execution_id, _ = nova.dispatcher.run_inline(nova.executions.order(workflow_id, context))
+        found = nova.executions.find(execution_id)
     click.echo(json.dumps(found.result, indent=2, ensure_ascii=False))
     click.echo(f"Execution {found.row.id} {found.row.status}: python -m src show {found.row.id}", err=True)
     if found.row.status != Status.COMPLETED:
@@ -111,8 +112,8 @@ def resume(execution_id: int | None) -> None:
             _refuse_unless_free(nova, execution_id, free)
             free = [execution_id]
         for each in free:
-            found = nova.executions.resume(each)
-            click.echo(f"Execution {each} {found.row.status}")
+            nova.dispatcher.resume_here(each)
+            click.echo(f"Execution {each} {nova.executions.status(each)}")
         if not free:
             click.echo("Nothing to resume: no execution is unfinished without a process that drives it.")
 

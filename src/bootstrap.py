@@ -1,8 +1,5 @@
 """The only file that plugs the parts together."""
 
-import importlib
-import importlib.util
-import inspect
 import logging
 import os
 import secrets
@@ -10,24 +7,33 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from src.core.engine import GraphEngine, NodeChange
-from src.core.errors import DefinitionError, NotReady, Problem, ValueRefused
+from src.core.errors import DefinitionError, Problem, ValueRefused
 from src.core.failpoint import arm
+from src.core.status import Mode
 from src.core.values import plain_object
 from src.database import Database, check_schema, prepare
+from src.extensions import find_packages, load_functions
 from src.formats import Definition, read_definition
 from src.nodes import InstalledKinds
-from src.nodes.config import Registered
 from src.nodes.policy import CodePolicy
+from src.runtime.bells import FallbackBell, LocalBell, Silence
 from src.runtime.clients import Clients
-from src.runtime.dispatcher import Dispatcher
+from src.runtime.dispatcher import Dispatcher, Turn
+from src.runtime.drain import Drain
 from src.runtime.executions import Executions
+from src.runtime.forecast import Forecast
 from src.runtime.leases import Leases, recover
 from src.runtime.ledger import Ledger
 from src.runtime.presence import Presence
+from src.runtime.processes import Processes
+from src.runtime.queue import MAX_RUNG, Bell, Queue
+from src.runtime.run_pool import RunPool
 from src.runtime.store import SqlStore
+from src.runtime.sweeper import Sweeper
 from src.runtime.workflows import Draft, Workflows
 from src.sandbox.executor import Level
 from src.sandbox.sandbox import Sandbox
@@ -35,10 +41,27 @@ from src.sandbox.server_process import Installation
 from src.sandbox.slots import usual_count
 from src.settings import Settings
 
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from src.runtime.broker import Broker
+
 VERSION = "0.1.0"
 MAX_NAME = 200
 
 logger = logging.getLogger(__name__)
+
+
+class Role(StrEnum):
+    """What a process is there for."""
+
+    WEB = "web"
+    WORKER = "worker"
+    COMMAND = "command"
+
+
+MODES = {Role.WEB: Mode.BACKGROUND, Role.WORKER: Mode.CELERY, Role.COMMAND: Mode.INLINE}
+"""How an execution runs that such a process takes out of the queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +76,13 @@ class Nova:
     workflows: Workflows
     executions: Executions
     dispatcher: Dispatcher
+    queue: Queue
+    processes: Processes
+    drain: Drain
+    celery: "Celery | None"
+    """Where bells are rung; None where the switch is off."""
+    sweeper: Sweeper
+    _background: RunPool
     _leases: Leases
     _ledger: Ledger
     _node_threads: ThreadPoolExecutor
@@ -72,6 +102,13 @@ class Nova:
         self._presence.enter(lambda: recover(self.database, alive=self._leases.owner))
         if self.settings.is_exposed:
             logger.warning("Others can reach this server and it asks for no key: put it behind a proxy that does.")
+
+    def serve(self, *, sweep: bool = True) -> None:
+        """Likewise, to stay: take what is queued, and be ready to be told that the process is about to end."""
+        self.start()
+        self.drain.watch()
+        if sweep:
+            self.sweeper.start()
 
     def check(self) -> None:
         """Raises NotReady where the database does not answer or has another schema."""
@@ -120,7 +157,9 @@ class Nova:
             self.sandbox.require(Level.SECCOMP)
 
     def close(self) -> None:
+        self.sweeper.close()
         self.dispatcher.close()
+        self._background.close()
         self._node_threads.shutdown()
         self._leases.close()
         self._ledger.close()
@@ -129,7 +168,9 @@ class Nova:
         self.database.close()
 
 
-def build(settings: Settings, *, watch: Callable[[NodeChange], None] = lambda _: None) -> Nova:
+def build(
+    settings: Settings, role: Role = Role.COMMAND, *, watch: Callable[[NodeChange], None] = lambda _: None
+) -> Nova:
     """Plug the parts together. Opens nothing."""
     if settings.failpoint:
         arm(settings.failpoint)
@@ -139,7 +180,7 @@ def build(settings: Settings, *, watch: Callable[[NodeChange], None] = lambda _:
     workflows = Workflows(database, kinds)
     leases = Leases(database, owner=_owner(), seconds=settings.lease_seconds)
     ledger = Ledger(database, lease_seconds=settings.lease_seconds, patience_seconds=settings.database_patience_seconds)
-    store = SqlStore(database, ledger, leases, workflows.graph)
+    store = SqlStore(database, ledger, leases, workflows.graph, mode=MODES[role])
     node_threads = ThreadPoolExecutor(2 * settings.inline_threads, thread_name_prefix="node")
     engine = GraphEngine(
         store,
@@ -149,10 +190,31 @@ def build(settings: Settings, *, watch: Callable[[NodeChange], None] = lambda _:
         max_output_bytes=settings.max_output_bytes,
         watch=watch,
     )
-    executions = Executions(
-        database, store, engine, workflows, Clients(database), max_context_bytes=settings.max_context_bytes
+    drain = Drain(
+        grace_seconds=settings.shutdown_grace_seconds,
+        give_up=lambda: queue.ring(*leases.give_up()),
     )
-    dispatcher = Dispatcher(threads=settings.inline_threads, backlog=settings.inline_backlog)
+    processes = Processes(database, own_id=leases.owner, role=role)
+    celery = _celery(settings)
+    background = RunPool(threads=settings.background_threads, backlog=MAX_RUNG, name="background")
+    here = LocalBell(background, lambda execution_id: dispatcher.take(execution_id), is_open=drain.is_not_begun)  # noqa: PLW0108 -- the two know each other
+    queue = Queue(database, _bell(settings, role, celery, here, processes))
+    dispatcher = Dispatcher(
+        store,
+        engine,
+        queue,
+        RunPool(threads=settings.inline_threads, backlog=settings.inline_backlog),
+        forecast=Forecast(database),
+        drain=drain,
+        turn=Turn(settings.slice_seconds, settings.slice_nodes, "worker" if role is Role.WORKER else "anywhere"),
+        queued_as=Mode.BACKGROUND if celery is None else Mode.CELERY,
+        hops=celery is not None,
+    )
+    duties: dict[str, Callable[[], object]] = {
+        "processes": processes.beat,
+        "leases": lambda: recover(database),
+        "queue": queue.ring_due,
+    }
     return Nova(
         settings=settings,
         database=database,
@@ -160,8 +222,14 @@ def build(settings: Settings, *, watch: Callable[[NodeChange], None] = lambda _:
         sandbox=sandbox,
         policy=_policy(settings),
         workflows=workflows,
-        executions=executions,
+        executions=Executions(database, workflows, Clients(database), max_context_bytes=settings.max_context_bytes),
         dispatcher=dispatcher,
+        queue=queue,
+        processes=processes,
+        drain=drain,
+        celery=celery,
+        _background=background,
+        sweeper=Sweeper(duties, seconds=settings.sweep_seconds),
         _leases=leases,
         _ledger=ledger,
         _node_threads=node_threads,
@@ -169,35 +237,42 @@ def build(settings: Settings, *, watch: Callable[[NodeChange], None] = lambda _:
     )
 
 
-def load_functions(modules: list[str]) -> dict[str, Registered]:
-    """The public functions that the modules define, by name.
+def _celery(settings: Settings) -> "Celery | None":
+    if settings.broker_url is None:
+        return None
+    from src.runtime.broker import make_celery  # noqa: PLC0415 -- who has no broker does not pay for its library
 
-    Raises:
-        NotReady: a module cannot be imported, or two of them define the same name.
-    """
-    functions: dict[str, Registered] = {}
-    for name in modules:
-        try:
-            module = importlib.import_module(name)
-        except (ImportError, TypeError, ValueError) as error:  # the last two: a relative name, an empty one
-            raise NotReady(f"NOVA_FUNCTIONS names {name!r}, which cannot be imported: {error}") from None
-        for function_name, function in inspect.getmembers(module, inspect.isfunction):
-            if function.__module__ != module.__name__ or function_name.startswith("_"):
-                continue
-            if function_name in functions:
-                raise NotReady(f"NOVA_FUNCTIONS: {function_name!r} of {name} is defined in an earlier module too")
-            functions[function_name] = function
-    return functions
+    return make_celery(broker_of(settings, settings.broker_url))
 
 
-def find_packages(names: Iterable[str]) -> dict[str, str]:
-    """Where the packages are that code may import: name -> the folder that holds it. Those that are installed."""
-    found = {}
-    for name in names:
-        spec = importlib.util.find_spec(name) if name.isidentifier() else None
-        if spec and spec.origin:
-            found[name] = str(Path(spec.origin).parents[1 if spec.submodule_search_locations else 0])
-    return found
+def broker_of(settings: Settings, url: str) -> "Broker":
+    from src.runtime.broker import Broker  # noqa: PLC0415
+
+    return Broker(
+        url,
+        result_backend=settings.celery_result_backend or None,
+        result_expires_seconds=settings.celery_result_expires_seconds,
+        verify_tls=settings.verifies_tls,
+        soft_limit_seconds=settings.worker_soft_limit_seconds,
+        hard_limit_seconds=settings.worker_hard_limit_seconds,
+        shutdown_seconds=settings.shutdown_grace_seconds,
+        max_tasks_per_child=settings.worker_max_tasks_per_child,
+        queues=settings.queues,
+    )
+
+
+def _bell(settings: Settings, role: Role, celery: "Celery | None", here: Bell, processes: Processes) -> Bell:
+    """Who hears of what is queued: the workers, this process, or nobody where a command runs what it runs itself."""
+    if role is Role.COMMAND and celery is None:
+        return Silence()
+    if celery is None:
+        return here
+    from src.runtime.broker import CeleryBell  # noqa: PLC0415
+
+    workers = CeleryBell(celery)
+    if role is not Role.WEB or settings.queue_fallback == "wait":
+        return workers
+    return FallbackBell(workers, here, are_there_workers=processes.are_there_workers)
 
 
 def _sandbox(settings: Settings) -> Sandbox:

@@ -2,15 +2,16 @@
 
 import ipaddress
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from src.database import normalise
 from src.sandbox.executor import Level
 
 MAX_PORT = 65_535
+LOCAL_REDIS = "redis://localhost:6379/0"
 
 
 class Settings(BaseSettings):
@@ -41,6 +42,67 @@ class Settings(BaseSettings):
 
     inline_backlog: int = Field(256, ge=0)
     """Executions that wait for a thread before more are refused with 503. About what 64 threads finish in 10 s."""
+
+    inline_budget_seconds: float = Field(25.0, ge=0, le=3600)
+    """How long a request waits for its run before it answers 202 and the run goes on behind it. Heroku's router gives
+    up after 30 s; a platform with a longer patience may have more."""
+
+    background_threads: int = Field(16, ge=1)
+    """Executions behind requests that run at once in this process, where no workers are."""
+
+    slice_seconds: float = Field(480.0, gt=0)
+    """How long a worker, or a thread behind a request, keeps one execution before others get a turn. At the end of it
+    the execution goes back into the queue. Below the workers' own limit, so that it is never cut off by that."""
+
+    slice_nodes: int = Field(200, ge=1)
+    """The same, in nodes."""
+
+    sweep_seconds: float = Field(5.0, gt=0)
+    """How often every process looks for what is due: leases past their time, what nobody was told of."""
+
+    shutdown_grace_seconds: float = Field(8.0, ge=0)
+    """How long nodes in flight may go on after SIGTERM; then their executions are others'. Heroku kills after 30 s,
+    Railway after its drainingSeconds."""
+
+    use_celery: Literal["true", "false", "auto"] = "auto"
+    """The switch. `auto`: on where a broker is named. `false` is the way back, whatever else is set: what is queued
+    then runs in the web processes."""
+
+    redis_url: str = ""
+    """The broker, as Railway and Heroku name it: redis:// or rediss://."""
+
+    celery_broker_url: str = ""
+    """The broker, where it is not REDIS_URL."""
+
+    celery_result_backend: str = ""
+    """For those who want `AsyncResult(task_id)` to tell a state; Nova itself reads its rows. Empty: none."""
+
+    celery_result_expires_seconds: int = Field(3600, ge=1)
+    """How long that state is kept."""
+
+    broker_verify_tls: bool | None = None
+    """Whether the certificate of a rediss:// broker is verified. Without it: yes, but for Heroku's, which signs its
+    own."""
+
+    queue_fallback: Literal["local", "wait"] = "local"
+    """What happens to queued executions while the broker does not answer or no worker lives: they run in the web
+    processes, so that work slows down and does not stop; or they wait."""
+
+    worker_queues: str = ""
+    """Queues that a worker serves beside the default one when it is started without -Q, with commas between."""
+
+    worker_soft_limit_seconds: float = Field(540.0, gt=0)
+    """A node that is in flight on a worker when its task has run for so long fails. A fuse: nodes have time-outs."""
+
+    worker_hard_limit_seconds: float = Field(600.0, gt=0)
+    """Then Celery kills the process. Its execution goes on elsewhere from its last checkpoint."""
+
+    worker_max_tasks_per_child: int = Field(500, ge=1)
+    """After so many tasks a worker replaces its process: slow leaks of libraries end with it."""
+
+    worker_deaf_seconds: float = Field(120.0, gt=0)
+    """A worker that is idle while work has waited for so long, and that no message has reached, ends itself: its
+    platform starts it anew. Celery is known to go deaf after a reconnect now and then."""
 
     node_concurrency: int = Field(8, ge=1)
     """Nodes of one execution that run side by side."""
@@ -92,6 +154,19 @@ class Settings(BaseSettings):
         normalise(url)
         return url
 
+    @field_validator("redis_url", "celery_broker_url", "celery_result_backend")
+    @classmethod
+    def _is_redis(cls, url: str, info: ValidationInfo) -> str:
+        if url and info.field_name != "celery_result_backend" and not url.startswith(("redis://", "rediss://")):
+            raise ValueError("expected a redis:// or rediss:// URL")
+        return url
+
+    @model_validator(mode="after")
+    def _slice_fits(self) -> Self:
+        if not self.slice_seconds < self.worker_soft_limit_seconds < self.worker_hard_limit_seconds:
+            raise ValueError("expected SLICE_SECONDS < WORKER_SOFT_LIMIT_SECONDS < WORKER_HARD_LIMIT_SECONDS")
+        return self
+
     @field_validator("nova_functions", mode="before")
     @classmethod
     def _split(cls, value: str | list[str]) -> list[str]:
@@ -108,6 +183,22 @@ class Settings(BaseSettings):
     @property
     def network_ports(self) -> list[int]:
         return [int(part) for part in _parts(self.sandbox_network_ports)]
+
+    @property
+    def broker_url(self) -> str | None:
+        """Where bells are rung; None where the switch is off."""
+        url = self.celery_broker_url or self.redis_url
+        if self.use_celery == "false" or (self.use_celery == "auto" and not url):
+            return None
+        return url or LOCAL_REDIS
+
+    @property
+    def verifies_tls(self) -> bool:
+        return not self.dyno if self.broker_verify_tls is None else self.broker_verify_tls
+
+    @property
+    def queues(self) -> list[str]:
+        return _parts(self.worker_queues)
 
     @property
     def packages(self) -> list[str]:
@@ -140,5 +231,7 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        sentences = [f"{str(found['loc'][0]).upper()}: {found['msg']}" for found in error.errors()]
+        sentences = [
+            ": ".join([*(str(part).upper() for part in found["loc"][:1]), found["msg"]]) for found in error.errors()
+        ]
         raise SystemExit("Nova cannot start, these settings are wrong:\n  " + "\n  ".join(sentences)) from None

@@ -22,6 +22,7 @@ class DrawnNode:
     type: str = "action"
     effect_free: bool = False
     chooses: bool = False
+    queue: str | None = None
 
 
 def graph_of(*lines: str, defined: str = "", effect_free: str = "", decisions: str = "") -> Graph:

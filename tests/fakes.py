@@ -13,6 +13,7 @@ from src.core.graph import Graph
 from src.core.node import Node, Visit
 from src.core.outcome import Attempt, Context, Failed, Json, Outcome, Succeeded, Waiting
 from src.core.plan import Verdict
+from src.core.slice import HandOff
 from src.core.status import MAY_BECOME, AttemptStatus, Status
 from src.core.store import Claim
 from src.core.verify import History, Kept
@@ -63,6 +64,9 @@ class _Row:
     lease_token: int = 0
     is_expired: bool = False
     returns: int = 0
+    queue: str | None = None
+    interruptions: int = 0
+    hand_offs: list[HandOff] = field(default_factory=list)
     attempts: list[tuple[int, Attempt]] = field(default_factory=list)
     """With the token under which each was written."""
     verdict: Verdict | None = None
@@ -118,6 +122,7 @@ class MemoryStore:
         with self._lock:
             row = self._fenced(claim)
             _write(row, claim.token, attempts)
+            row.interruptions = 0
             self._note("checkpoint", claim.execution_id, claim.token, attempts)
 
     def settle(self, claim: Claim, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
@@ -128,13 +133,14 @@ class MemoryStore:
             row.verdict = replace(verdict, result=_kept(verdict.result))
             self._note("settle", claim.execution_id, claim.token, attempts)
 
-    def release(self, claim: Claim) -> None:
+    def release(self, claim: Claim, hand_off: HandOff) -> None:
         with self._lock:
-            row = self._rows[claim.execution_id]
-            if self._is_current(row, claim):
-                row.become(Status.QUEUED)
-                row.returns += 1
-                self._note("release", claim.execution_id, claim.token)
+            row = self._fenced(claim)
+            row.become(Status.QUEUED)
+            row.returns += 1
+            row.queue = hand_off.queue
+            row.hand_offs.append(hand_off)
+            self._note("release", claim.execution_id, claim.token)
 
     def forget(self, claim: Claim) -> None:
         self._held = [held for held in self._held if held is not claim]
@@ -156,6 +162,7 @@ class MemoryStore:
                 row = self._rows[execution_id]
                 row.become(Status.QUEUED)
                 row.returns += 1
+                row.interruptions += 1
                 self._note("recover", execution_id, row.lease_token)
             return gone
 
@@ -176,6 +183,9 @@ class MemoryStore:
         verdict = self._rows[execution_id].verdict
         assert verdict is not None, f"execution {execution_id} has not ended"
         return verdict
+
+    def hand_offs(self, execution_id: int) -> list[HandOff]:
+        return self._rows[execution_id].hand_offs
 
     def attempts(self, execution_id: int) -> list[Attempt]:
         """In the order they were written."""
@@ -219,7 +229,18 @@ def _claim(execution_id: int, row: _Row) -> Claim:
     history = [(a.node_id, a.outcome) for _, a in row.attempts if not isinstance(a.outcome, Waiting)]
     task_id = f"task-{execution_id}"
     context = _kept(row.initial_context)
-    return Claim(execution_id, row.lease_token, task_id, row.graph, context, NOON, history, dict(attempts))
+    return Claim(
+        execution_id,
+        row.lease_token,
+        task_id,
+        row.graph,
+        context,
+        NOON,
+        history,
+        dict(attempts),
+        queue=row.queue,
+        interruptions=row.interruptions,
+    )
 
 
 def _write(row: _Row, token: int, attempts: Sequence[Attempt]) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from src.bootstrap import build, load_functions
+from src.bootstrap import build
 from src.core.errors import DefinitionError, NotReady
+from src.extensions import load_functions
 from src.sandbox.executor import Level
 from src.settings import Settings
 

@@ -1,7 +1,10 @@
 """The web door: `uvicorn src.api.main:app`."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import signal
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
 
 from fastapi import FastAPI
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
@@ -9,19 +12,41 @@ from starlette.types import Scope
 
 from src.api import errors
 from src.api.requests import RequestFrame
-from src.api.routes import executions, health, workflows
-from src.bootstrap import VERSION, build
+from src.api.routes import execute, executions, health, workflows
+from src.bootstrap import VERSION, Nova, Role, build
 from src.settings import Settings, read_settings
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    nova = build(app.state.settings)
-    nova.start()
+    nova = build(app.state.settings, Role.WEB)
+    nova.serve()
     nova.sandbox.warm_up()
     app.state.nova = nova
-    yield
+    with _drained_by_signals(nova):
+        yield
     nova.close()
+
+
+@contextmanager
+def _drained_by_signals(nova: Nova) -> Iterator[None]:
+    """SIGTERM is told to the runs before the server waits for its open requests."""
+    if threading.current_thread() is not threading.main_thread():  # tests serve from another
+        yield
+        return
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        nova.drain.begin(exit_code=128 + number)
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for each in before:
+        signal.signal(each, drain)
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -35,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
     app.add_middleware(RequestFrame, on_exposed=_expose, max_body_bytes=settings.max_body_bytes)
     errors.install(app)
-    for routes in (executions, workflows, health):
+    for routes in (execute, executions, workflows, health):
         app.include_router(routes.router)
     return app
 

@@ -98,6 +98,10 @@ class Execution(Summary):
     nodes: list[NodeState]
 
 
+class Accepted(Execution):
+    links: dict[str, str]
+
+
 class ExecutionList(BaseModel):
     executions: list[Summary]
     total: int
@@ -159,7 +163,7 @@ class Readiness(BaseModel):
 
 
 _REASONS = {
-    400: "The body is not JSON, or the name is taken.",
+    400: "The body is not JSON, a header cannot be read, or the name is taken.",
     404: "There is no such thing.",
     412: "It was changed in between.",
     413: "The body is too large.",

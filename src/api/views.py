@@ -40,6 +40,13 @@ def execution_view(found: Found) -> View:
     return summary_view(found.row) | {"result": found.result, "nodes": [node._asdict() for node in found.nodes]}
 
 
+def accepted_view(found: Found) -> View:
+    """Of an execution that goes on behind the request."""
+    here = f"/executions/{found.row.id}"
+    links = {"self": here, "chain": f"{here}/chain", "task": f"/tasks/{found.row.task_id}"}
+    return execution_view(found) | {"links": links}
+
+
 def task_view(found: Found) -> View:
     status = CELERY_WORDS[Status(found.row.status)]
     return {

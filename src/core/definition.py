@@ -14,6 +14,8 @@ MAX_NODES = 10_000
 MAX_ID = 200
 """Characters of a node's id."""
 ID_WANTED = f"expected a name of 1 to {MAX_ID} characters"
+QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+"""The name of a worker queue."""
 PLACE = re.compile(r"[0-9]{1,9}")
 EDGE_FIELDS = frozenset({"from", "to", "condition"})
 
@@ -39,6 +41,7 @@ class _Unread:
     type: str
     effect_free: bool = False
     chooses: bool = True
+    queue: str | None = None
 
 
 class _Reading:
@@ -50,6 +53,9 @@ class _Reading:
         self.places: dict[str, int] = {}
         self.edges: list[Edge] = []
         self.edge_places: list[int] = []
+        self.queue: str | None = definition.get("queue")
+        if not (self.queue is None or (isinstance(self.queue, str) and QUEUE.fullmatch(self.queue))):
+            self._problem("/queue", "expected the name of a worker queue: letters, digits, `_`, `.` and `-`")
         self._read_nodes(definition.get("nodes"), kinds)
         if self.places:
             self._read_edges(definition.get("edges", []))
@@ -57,7 +63,7 @@ class _Reading:
 
     @property
     def graph(self) -> Graph:
-        return Graph(self.nodes.values(), self.edges)
+        return Graph(self.nodes.values(), self.edges, queue=self.queue)
 
     def _read_nodes(self, nodes: Json, kinds: Kinds) -> None:
         if not isinstance(nodes, list) or not nodes:

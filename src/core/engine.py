@@ -15,10 +15,14 @@ from src.core.errors import LeaseLost, ValueRefused
 from src.core.node import Kinds, Node, Visit
 from src.core.outcome import Attempt, Failed, NodeError, Outcome, Succeeded
 from src.core.plan import Plan
+from src.core.slice import HandOff, Reason, Slice
 from src.core.store import Claim, Store
 from src.core.values import plain_object
 
 logger = logging.getLogger(__name__)
+
+MAX_INTERRUPTIONS = 5
+"""A node that was in flight at so many deaths in a row is taken for their cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +37,42 @@ class NodeChange:
 class Run:
     """One execution in the hands of this process: its claim, its plan (the checkpoints replayed), what is under way."""
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: Claim, slice_: Slice) -> None:
         self.claim = claim
+        self.slice = slice_
+        self.hand_off: HandOff | None = None
         self.plan = Plan(claim.graph, claim.initial_context, claim.history)
         self.ready: deque[Node] = deque()
         self.effect_free: deque[Node] = deque()
         """Ready too, and needing no commit of their own."""
         self.under_way = 0
+        self.done = 0
+        """Nodes with effects that were started here."""
         self.ended: SimpleQueue[Attempt] = SimpleQueue()
         self.unsaved: list[Attempt] = []
         self._attempts = dict(claim.attempts)
+        self._queues = {"at": claim.queue, "home": claim.graph.queue}
         self._take(self.plan.ready())
 
     @property
     def is_over(self) -> bool:
         return not (self.ready or self.under_way or self.effect_free)
+
+    def look_whether_to_leave(self) -> None:
+        """Nothing more starts here once the run is to go on elsewhere; it never changes its mind."""
+        if self.ready and self.hand_off is None:
+            hand_off = self.slice.hand_off(self.ready, done=self.done, **self._queues)
+            if hand_off and not (self.under_way and hand_off.reason is Reason.QUEUE):  # what ends may lead to more here
+                self.hand_off = hand_off
+
+    def next_ready(self) -> Node | None:
+        """Take the first of the ready nodes that may run on this runner."""
+        for place, node in enumerate(self.ready):
+            if self.slice.runs_here(node, **self._queues):
+                del self.ready[place]
+                self.done += 1
+                return node
+        return None
 
     def next_attempt(self, node: Node) -> int:
         self._attempts[node.id] = self._attempts.get(node.id, 0) + 1
@@ -87,21 +112,25 @@ class GraphEngine:
         self._max_output_bytes = max_output_bytes
         self._watch = watch
 
-    def run(self, execution_id: int) -> None:
-        """Drive one execution until it finishes or another runner has it. Safe to call twice, and from anywhere."""
-        run = self.begin(execution_id)
+    def run(self, execution_id: int, slice_: Slice | None = None) -> HandOff | None:
+        """Drive one execution until it finishes, another runner has it, or `slice_` says that it must leave this one:
+        then it is back in the queue, and the answer tells why. Safe to call twice, and from anywhere.
+        """
+        run = self.begin(execution_id, slice_)
         if run is None:
-            return
+            return None
         try:
             while self.advance(run):
                 pass
+            return run.hand_off
         except LeaseLost:
             logger.warning("execution %s is another runner's now", execution_id)
+            return None
         finally:
             run.claim.lost.set()  # whatever is still under way works for nobody
             self._store.forget(run.claim)
 
-    def begin(self, execution_id: int) -> Run | None:
+    def begin(self, execution_id: int, slice_: Slice | None = None) -> Run | None:
         """Claim an execution and replay its checkpoints; None where there is nothing to drive.
 
         Raises:
@@ -111,10 +140,13 @@ class GraphEngine:
         if claim is None:
             return None
         try:
-            return Run(claim)
+            run = Run(claim, slice_ or Slice())
         except ValueError:
             self._store.forget(claim)
             raise
+        if claim.interruptions >= MAX_INTERRUPTIONS:
+            self._give_up(run)
+        return run
 
     def advance(self, run: Run) -> bool:
         """One turn: start what is ready, wait until something ends, commit it. False when nothing is left to do.
@@ -123,11 +155,16 @@ class GraphEngine:
             LeaseLost: another runner has the execution; this turn wrote nothing.
         """
         self._run_effect_free(run)
+        run.look_whether_to_leave()
+        if run.hand_off and run.ready and not run.under_way:
+            self._store.release(run.claim, run.hand_off)
+            return False
         if not run.is_over:
             self._start(run)
             self._collect(run)
             self._run_effect_free(run)
         if run.is_over:
+            run.hand_off = None
             self._store.settle(run.claim, run.plan.verdict, run.take_unsaved())
             return False
         self._store.checkpoint(run.claim, run.take_unsaved())
@@ -135,20 +172,31 @@ class GraphEngine:
 
     def _start(self, run: Run) -> None:
         """Start ready nodes: a lone one in this thread, several side by side."""
+        if run.hand_off:
+            return
         if self._node_concurrency == 1 or (len(run.ready) == 1 and not run.under_way):
             self._begin_attempt(run, side_by_side=False)
             return
-        while run.ready and run.under_way < self._node_concurrency:
-            self._begin_attempt(run, side_by_side=True)
+        while run.under_way < self._node_concurrency and self._begin_attempt(run, side_by_side=True):
+            pass
 
-    def _begin_attempt(self, run: Run, *, side_by_side: bool) -> None:
-        node = run.ready.popleft()
+    def _begin_attempt(self, run: Run, *, side_by_side: bool) -> bool:
+        node = run.next_ready()
+        if node is None:
+            return False
         visit = self._visit(run, node)
         run.under_way += 1
         if side_by_side:
             self._threads.submit(lambda: run.ended.put(self._attempt(node, visit)))
         else:
             run.ended.put(self._attempt(node, visit))
+        return True
+
+    def _give_up(self, run: Run) -> None:
+        """Whoever ran this node died with it, again and again: it fails, before it takes the next runner along."""
+        node = (run.ready or run.effect_free)[0]
+        error = NodeError("CrashLoop", f"{run.claim.interruptions} runners have died one after another at this node")
+        run.record(Attempt(node.id, node.type, run.next_attempt(node), Failed(error), datetime.now(UTC), 0.0))
 
     def _collect(self, run: Run) -> None:
         """Record the attempts that have ended: at least one, and all that came in meanwhile, for one commit."""

@@ -7,6 +7,8 @@ NovaError
 ├── NotFound
 ├── DuplicateName
 ├── VersionMismatch       somebody saved in between
+├── KeyTaken              an execution was started with this idempotency key
+├── KeyReused             ... by another request than this one
 ├── Busy                  no room for another run now
 ├── NotReady              the installation must be mended first
 └── LeaseLost             another runner has the execution; nothing was written
@@ -78,6 +80,22 @@ class VersionMismatch(NovaError):
 
     def __init__(self, current: int) -> None:
         super().__init__(f"The workflow was changed in between: it is at version {current} now. Read it again first.")
+
+
+class KeyTaken(NovaError):
+    code = "idempotency_key_taken"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"An execution was started with the idempotency key {key!r} already.")
+
+
+class KeyReused(NovaError):
+    code = "idempotency_key_reused"
+
+    def __init__(self, key: str, execution_id: int) -> None:
+        super().__init__(
+            f"The idempotency key {key!r} was sent with another request: that started execution {execution_id}."
+        )
 
 
 class Busy(NovaError):

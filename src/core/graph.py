@@ -18,7 +18,9 @@ class Edge:
 class Graph:
     """Immutable: versions of a workflow never change, so one Graph serves every run of a version."""
 
-    def __init__(self, nodes: Iterable[Node], edges: Iterable[Edge]) -> None:
+    def __init__(self, nodes: Iterable[Node], edges: Iterable[Edge], *, queue: str | None = None) -> None:
+        self.queue = queue
+        """The worker queue of the workflow; nodes may name others."""
         self.nodes: Mapping[str, Node] = {node.id: node for node in nodes}
         self.edges = tuple(edges)
         self.incoming: dict[str, list[Edge]] = {node_id: [] for node_id in self.nodes}

@@ -16,6 +16,10 @@ class Node(Protocol):
     @property
     def type(self) -> str: ...
     @property
+    def queue(self) -> str | None:
+        """The queue whose workers it wants to run on."""
+
+    @property
     def effect_free(self) -> bool:
         """Running it twice cannot be noticed, so it needs no commit of its own."""
 

@@ -41,6 +41,17 @@ def may_become(status: Status) -> list[Status]:
     return [earlier for earlier, later in MAY_BECOME.items() if status in later]
 
 
+class Mode(StrEnum):
+    """How an execution runs, or ran last."""
+
+    INLINE = "inline"
+    """Inside the request."""
+    BACKGROUND = "background"
+    """In a thread of a web process, behind the request."""
+    CELERY = "celery"
+    """On a worker."""
+
+
 class AttemptStatus(StrEnum):
     """The status of an attempt, as it stands in `chain_of_work`."""
 

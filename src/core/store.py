@@ -9,6 +9,7 @@ from typing import Protocol
 from src.core.graph import Graph
 from src.core.outcome import Attempt, Context, Outcome
 from src.core.plan import Verdict
+from src.core.slice import HandOff
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,10 @@ class Claim:
     """The checkpoints so far, in the order they were written."""
     attempts: dict[str, int] = field(default_factory=dict)
     """How many attempts each node has had."""
+    queue: str | None = None
+    """The worker queue that it was taken from; None for the default one."""
+    interruptions: int = 0
+    """How many runners have died in a row without a checkpoint between."""
     lost: threading.Event = field(default_factory=threading.Event)
     """Set when the lease could not be renewed: whatever still runs under this claim must stop."""
 
@@ -45,8 +50,8 @@ class Store(Protocol):
     def settle(self, claim: Claim, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
         """End the execution, with the last of its attempts, and give up the lease. Raises LeaseLost as above."""
 
-    def release(self, claim: Claim) -> None:
-        """Hand the execution back to the queue at a node boundary. Does nothing where the lease is lost already."""
+    def release(self, claim: Claim, hand_off: HandOff) -> None:
+        """Put the execution back into the queue at a node boundary. Raises LeaseLost as above."""
 
     def forget(self, claim: Claim) -> None:
         """Stop renewing the lease: nobody drives this claim any more. The last call for every claim."""

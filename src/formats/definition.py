@@ -6,7 +6,7 @@ from typing import Any
 
 from src.core.errors import Problem, escape_pointer
 from src.formats.draft import Draft
-from src.formats.envelope import Envelope
+from src.formats.envelope import OF_THE_GRAPH, Envelope
 from src.formats.native import place_of_list
 
 
@@ -32,7 +32,7 @@ class Origins:
 @dataclass(frozen=True)
 class Definition:
     graph: dict[str, Any]
-    """Native: `{"nodes": [...], "edges": [...], "metadata"?: {...}}`. Shares its inner values with what was read."""
+    """Native: `{"nodes": [...], "edges": [...], "queue"?, "metadata"?}`. Shares its inner values with what was read."""
     name: str | None = None
     description: str | None = None
     initial_context: dict[str, Any] | None = None
@@ -49,6 +49,7 @@ def define(
     envelope: Envelope, nodes: Sequence[Draft], edges: Sequence[Draft], warnings: Iterable[Problem]
 ) -> Definition:
     graph: dict[str, Any] = {"nodes": [node.fields for node in nodes], "edges": [edge.fields for edge in edges]}
+    graph |= {name: envelope.graph.content[name] for name in OF_THE_GRAPH if name in envelope.graph.content}
     if envelope.metadata.fields:
         graph["metadata"] = envelope.metadata.fields
     return Definition(graph, **envelope.about, warnings=tuple(warnings), origins=_origins(envelope, nodes, edges))

@@ -13,6 +13,8 @@ _ABOUT: dict[str, tuple[type, str]] = {
     "initial_context": (dict, "an object"),
 }
 LISTS = ("nodes", "edges", "nodes_json", "edges_json")
+OF_THE_GRAPH = ("queue",)
+"""What a graph says about all of its nodes."""
 _READ = frozenset({*_ABOUT, *LISTS, "viewport", "metadata"})
 _OF_THE_ROW = frozenset({"graph_definition", "id", "version", "client_id", "created_at", "updated_at", "archived_at"})
 """Beside `graph_definition` these are what the API says about a stored workflow, and no part of its graph."""
@@ -96,7 +98,7 @@ def _metadata(layers: Sequence[Layer], findings: Findings) -> Draft:
     """Keeps what nobody reads. The innermost wins, as for the model."""
     metadata = Draft(layers[-1].where("metadata"), {})
     for layer in reversed(layers):
-        for name, value, origin in _unread(layer):
+        for name, value, origin in _unread(layer, is_graph=layer is layers[-1]):
             if name not in metadata.fields:
                 metadata.set(name, value, origin)
             elif not same(metadata.fields[name], value):
@@ -104,7 +106,7 @@ def _metadata(layers: Sequence[Layer], findings: Findings) -> Draft:
     return metadata
 
 
-def _unread(layer: Layer) -> Iterator[tuple[str, Any, str]]:
+def _unread(layer: Layer, *, is_graph: bool) -> Iterator[tuple[str, Any, str]]:
     """Name, value and place of everything that belongs into the metadata."""
     given = layer.content.get("metadata")
     if isinstance(given, dict):
@@ -113,5 +115,5 @@ def _unread(layer: Layer) -> Iterator[tuple[str, Any, str]]:
     elif given is not None:
         yield "metadata", given, layer.where("metadata")
     is_body = not layer.at and "graph_definition" in layer.content
-    known = _READ | _OF_THE_ROW if is_body else _READ
+    known = {*_READ, *(_OF_THE_ROW if is_body else ()), *(OF_THE_GRAPH if is_graph else ())}
     yield from ((name, value, layer.where(name)) for name, value in layer.content.items() if name not in known)

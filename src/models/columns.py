@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, MetaData, String
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Float, Integer, MetaData, String
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, mapped_column
@@ -53,6 +53,23 @@ def _postgresql_moment(element: moment, compiler: SQLCompiler, **options: Any) -
 def _sqlite_moment(element: moment, compiler: SQLCompiler, **options: Any) -> str:
     seconds = compiler.process(element.clauses, **options)
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {seconds} || ' seconds') || '000')"
+
+
+class seconds_since(GenericFunction[float]):  # noqa: N801
+    """`seconds_since(moment)`: how long ago it is by the database's own clock."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(seconds_since, "postgresql")
+def _postgresql_seconds_since(element: seconds_since, compiler: SQLCompiler, **options: Any) -> str:
+    return f"extract(epoch FROM clock_timestamp() - {compiler.process(element.clauses, **options)})::float"
+
+
+@compiles(seconds_since, "sqlite")
+def _sqlite_seconds_since(element: seconds_since, compiler: SQLCompiler, **options: Any) -> str:
+    return f"((julianday('now') - julianday({compiler.process(element.clauses, **options)})) * 86400.0)"
 
 
 class json_rows(GenericFunction[list[Any]]):  # noqa: N801

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from src.core.definition import QUEUE
 from src.core.node import Visit
 from src.core.outcome import Json, Outcome
 from src.sandbox.executor import CodeExecutor
@@ -47,7 +48,7 @@ class NodeConfig(BaseModel):
     timeout: Annotated[float | None, Field(gt=0, le=86_400)] = None
     """Seconds for one attempt. A kind that can be interrupted is; a `function` is only told."""
     retry: RetryPolicy | None = None
-    queue: str | None = None
+    queue: Annotated[str | None, Field(pattern=f"^{QUEUE.pattern}$")] = None
     """The worker queue that this node wants to run on."""
     needs_review_on: Json = None
     position: Json = None

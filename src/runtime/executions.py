@@ -1,13 +1,14 @@
 """Executions from outside: started, and looked at. Always read from the row, never from memory."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, Select, bindparam, func, select
 
-from src.core.engine import GraphEngine
-from src.core.errors import NotFound
-from src.core.outcome import Context
+from src.core.errors import KeyReused, NotFound
+from src.core.outcome import Context, Json
 from src.core.plan import Plan
 from src.core.status import AttemptStatus, Status
 from src.core.values import plain_object
@@ -17,8 +18,9 @@ from src.models import ChainOfWork, Execution, ExecutionEvent
 from src.models.columns import json_rows
 from src.runtime.blobs import fatten
 from src.runtime.clients import Clients
+from src.runtime.queue import Priority
 from src.runtime.rows import outcome_of
-from src.runtime.store import NewExecution, SqlStore
+from src.runtime.store import NewExecution
 from src.runtime.workflows import Workflows
 
 SUMMARY = (
@@ -38,6 +40,7 @@ WHOLE = select(
     select(json_rows(*_ATTEMPTS.columns)).scalar_subquery().label("attempts"),
 )  # fmt: skip
 BY_ID = WHOLE.where(Execution.id == bindparam("which"))
+STATUS = select(Execution.status).where(Execution.id == bindparam("which"))
 BY_TASK = WHOLE.where(Execution.task_id == bindparam("which"))
 
 
@@ -81,21 +84,25 @@ class Executions:
     def __init__(
         self,
         database: Database,
-        store: SqlStore,
-        engine: GraphEngine,
         workflows: Workflows,
         clients: Clients,
         *,
         max_context_bytes: int,
     ) -> None:
         self._database = database
-        self._store = store
-        self._engine = engine
         self._workflows = workflows
         self._clients = clients
         self._max_context_bytes = max_context_bytes
 
-    def order(self, workflow_id: int, context: Context, client_slug: str | None = None) -> NewExecution:
+    def order(
+        self,
+        workflow_id: int,
+        context: Context,
+        client_slug: str | None = None,
+        *,
+        priority: Priority = Priority.NORMAL,
+        idempotency_key: str | None = None,
+    ) -> NewExecution:
         """What a request asks for, checked; nothing is written.
 
         Raises:
@@ -105,25 +112,40 @@ class Executions:
         workflow = self._workflows.pinned(workflow_id)
         given = plain_object(context, max_bytes=self._max_context_bytes, pointer="/initial_context")
         client_id = workflow.client_id if client_slug is None else self._clients.id_of(client_slug)
-        initial_context = {**(workflow.initial_context or {}), **given}
-        return NewExecution(workflow_id, workflow.version, initial_context, "inline", client_id)
+        request = [workflow_id, given, client_slug, priority]
+        return NewExecution(
+            workflow_id,
+            workflow.version,
+            {**(workflow.initial_context or {}), **given},
+            client_id,
+            priority,
+            idempotency_key,
+            _sha256(request) if idempotency_key else None,
+        )
 
-    def run_inline(self, new: NewExecution) -> Found:
-        """Create the execution, run it in this thread, and read it back."""
-        execution_id = self._store.create(new)
-        self._engine.run(execution_id)
-        return self.find(execution_id)
-
-    def resume(self, execution_id: int) -> Found:
-        """Run an execution from its last checkpoint, where nobody else does."""
-        self._engine.run(execution_id)
-        return self.find(execution_id)
+    def started_by(self, new: NewExecution) -> int:
+        """The id of the execution that the idempotency key of `new` started. Raises KeyReused."""
+        client = Execution.client_id.is_(None) if new.client_id is None else Execution.client_id == new.client_id
+        query = select(Execution.id, Execution.request_sha256)
+        with self._database.read() as connection:
+            row = connection.execute(query.where(Execution.idempotency_key == new.idempotency_key, client)).one()
+        if row.request_sha256 != new.request_sha256:
+            raise KeyReused(str(new.idempotency_key), row.id)
+        return int(row.id)
 
     def queued(self) -> list[int]:
         """The ids of the executions that are in the queue, oldest first."""
         query = select(Execution.id).where(Execution.status == Status.QUEUED).order_by(Execution.id)
         with self._database.read() as connection:
             return list(connection.execute(query).scalars())
+
+    def status(self, execution_id: int) -> Status:
+        """Raises NotFound."""
+        with self._database.read() as connection:
+            status = connection.execute(STATUS, {"which": execution_id}).scalar()
+        if status is None:
+            raise NotFound("execution", execution_id)
+        return Status(status)
 
     def ids(self) -> list[int]:
         """Of every execution there is, oldest first."""
@@ -193,6 +215,10 @@ class Executions:
             initial_context, result = fatten(connection, [row.initial_context, row.result])
         last = {attempt[0]: NodeState(*attempt) for attempt in row.attempts or ()}
         return Found(row, initial_context or {}, result, list(last.values()))
+
+
+def _sha256(value: Json) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:

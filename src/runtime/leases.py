@@ -5,10 +5,11 @@ import threading
 import time
 from datetime import UTC, datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from src.core.errors import NotReady
+from src.core.slice import Reason
 from src.core.status import Status
 from src.core.store import Claim
 from src.database import Database
@@ -16,6 +17,11 @@ from src.models import Execution, ExecutionEvent
 from src.models.columns import moment
 
 logger = logging.getLogger(__name__)
+
+RECOVERED = "recovered"
+HANDED_OFF = "handed_off"
+IN_THE_QUEUE = {"status": Status.QUEUED, "lease_owner": None, "lease_until": None, "queued_at": moment(0.0)}
+"""The columns of an execution that goes back into the queue."""
 
 
 class Leases:
@@ -62,6 +68,11 @@ class Leases:
             if (claim.execution_id, claim.token) not in renewed:
                 claim.lost.set()
 
+    def give_up(self) -> list[int]:
+        """The process ends: whatever still runs here is another's to do, at once. Answers the executions."""
+        self._lose_all()
+        return _put_back(self._database, Execution.lease_owner == self.owner, HANDED_OFF, reason=Reason.DRAIN)
+
     def _keep_renewing(self) -> None:
         renewed_at = time.monotonic()
         while not self._closed.wait(self.seconds / 3):
@@ -88,21 +99,29 @@ def recover(database: Database, *, alive: str | None = None) -> list[int]:
     gone = Execution.lease_until < moment(0.0)
     if alive is not None:
         gone = gone | (Execution.lease_owner != alive)
+    return _put_back(database, gone, RECOVERED)
+
+
+def _put_back(database: Database, which: ColumnElement[bool], kind: str, **data: object) -> list[int]:
+    """Put running executions back into the queue, with an event for each; answers their ids."""
+    running = select(Execution.id, Execution.lease_owner, Execution.lease_token).where(
+        Execution.status == Status.RUNNING, Execution.completed_at.is_(None), which
+    )
+    with database.read() as connection:  # most of the time there is nothing, and nothing to lock
+        if connection.execute(running.limit(1)).first() is None:
+            return []
     with database.write("recover") as connection:
-        rows = connection.execute(
-            select(Execution.id, Execution.lease_owner, Execution.lease_token)
-            .where(Execution.status == Status.RUNNING, gone)
-            .with_for_update(skip_locked=True)
-        ).all()
-        if rows:
-            back = update(Execution).where(Execution.id.in_(row.id for row in rows))
-            connection.execute(back.values(status=Status.QUEUED, lease_owner=None, lease_until=None))
-            connection.execute(
-                insert(ExecutionEvent), [_recovered(row.id, row.lease_owner, row.lease_token) for row in rows]
-            )
+        rows = connection.execute(running.with_for_update(skip_locked=True)).all()
+        back = update(Execution).where(Execution.id.in_(row.id for row in rows))
+        connection.execute(back.values(**IN_THE_QUEUE, rung_at=None, rings=0))
+        for row in rows:
+            add_event(connection, row.id, kind, row.lease_owner, row.lease_token, **data)
     return [row.id for row in rows]
 
 
-def _recovered(execution_id: int, owner: str | None, token: int) -> dict[str, object]:
-    data = {"owner": owner, "lease_token": token}
-    return {"execution_id": execution_id, "kind": "recovered", "actor": None, "data": data, "at": datetime.now(UTC)}
+def add_event(
+    connection: Connection, execution_id: int, kind: str, owner: str | None, token: int, **data: object
+) -> None:
+    """Note that a runner has left an execution, or has been left."""
+    values = {"execution_id": execution_id, "kind": kind, "data": {"owner": owner, "lease_token": token, **data}}
+    connection.execute(insert(ExecutionEvent).values(**values, at=datetime.now(UTC)))

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.pool import PoolProxiedConnection
 
-from src.core.errors import LeaseLost, NotReady
+from src.core.errors import KeyTaken, LeaseLost, NotReady
 from src.core.failpoint import failpoint
 from src.database import Database
 from src.models import ChainOfWork, Execution
@@ -60,6 +60,7 @@ class Ledger:
         """Make `entry` durable; answers the id of its execution.
 
         Raises:
+            KeyTaken: an execution with this idempotency key is there already.
             LeaseLost: the token is an older one by now; nothing was written.
             NotReady: the database did not answer for as long as there was patience.
         """
@@ -253,7 +254,8 @@ def _answer(
     entry: Entry, ids: dict[str, int], kept: Counter[tuple[int, int]], settled: set[tuple[int, int]]
 ) -> int | Exception:
     if entry.new:
-        return ids[entry.new["task_id"]]
+        execution_id = ids.get(entry.new["task_id"])
+        return KeyTaken(entry.new["idempotency_key"]) if execution_id is None else execution_id
     key = (entry.execution_id, entry.token)
     if kept[key] != len(entry.attempts) or (entry.settlement and key not in settled):
         return LeaseLost(entry.execution_id)

@@ -21,11 +21,16 @@ NEW = [
     "client_id",
     "status",
     "mode",
+    "queue",
+    "priority",
     "initial_context",
+    "idempotency_key",
+    "request_sha256",
     "lease_owner",
     "lease_token",
     "created_at",
     "started_at",
+    "rings",
 ]
 ATTEMPT = [column.name for column in CHAIN.columns if column.name not in ("id", "code_executed")]
 SETTLEMENT = ["status", "result", "error", "completed_at", "execution_time"]
@@ -39,7 +44,7 @@ through all of it for ever. With this it goes by the key."""
 def statements(*, is_sqlite: bool, lease_seconds: float) -> dict[str, str]:
     """The four statements by name. `keep` and `settle` touch a row only under the token that it still has."""
     dialect = sqlite.dialect() if is_sqlite else postgresql.dialect()  # type: ignore[no-untyped-call]
-    lease_until = moment(literal_column(repr(float(lease_seconds)))).compile(dialect=dialect)
+    now, lease_until = (moment(literal_column(repr(after))).compile(dialect=dialect) for after in (0.0, lease_seconds))
     running = f"executions.status = '{Status.RUNNING}' AND executions.lease_token = r.lease_token"
     named = "" if is_sqlite else BY_KEY
     lock = "" if is_sqlite else "FOR SHARE OF executions"
@@ -50,8 +55,10 @@ def statements(*, is_sqlite: bool, lease_seconds: float) -> dict[str, str]:
     return {
         "blobs": f"INSERT INTO blobs ({_list(BLOB)}) SELECT {_list(BLOB, 'r')} FROM {rows(BLOBS, BLOB)} "
         "WHERE true ON CONFLICT DO NOTHING",
-        "create": f"INSERT INTO executions ({_list(NEW)}, lease_until) SELECT {_list(NEW, 'r')}, {lease_until} "
-        f"FROM {rows(EXECUTIONS, NEW)} ORDER BY r.place RETURNING id, task_id",
+        "create": f"INSERT INTO executions ({_list(NEW)}, lease_until, queued_at, rung_at) SELECT {_list(NEW, 'r')}, "
+        f"CASE WHEN r.lease_owner IS NOT NULL THEN {lease_until} END, "
+        f"CASE WHEN r.lease_owner IS NULL THEN {now} END, CASE WHEN r.lease_owner IS NULL THEN {now} END "
+        f"FROM {rows(EXECUTIONS, NEW)} WHERE true ORDER BY r.place ON CONFLICT DO NOTHING RETURNING id, task_id",
         "keep": f"INSERT INTO chain_of_work ({_list(ATTEMPT)}) SELECT {_list(ATTEMPT, 'r')} "
         f"FROM {rows(CHAIN, ATTEMPT)} JOIN executions ON executions.id = r.execution_id AND {running} "
         f"{named.format('execution_id')}"

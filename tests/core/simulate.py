@@ -9,7 +9,8 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from src.core.engine import GraphEngine, Run
@@ -17,6 +18,7 @@ from src.core.errors import LeaseLost
 from src.core.node import Visit
 from src.core.outcome import Attempt, Context, Outcome
 from src.core.plan import Verdict
+from src.core.slice import HandOff, Reason
 from src.core.status import Status
 from src.core.store import Claim, Store
 from src.core.verify import violations
@@ -56,7 +58,8 @@ class CrashingStore:
         self.crash_after = False
 
     def claim(self, execution_id: int) -> Claim | None:
-        return self._store.claim(execution_id)
+        claim = self._store.claim(execution_id)
+        return claim and replace(claim, interruptions=0)  # there is more trouble here than a node could cause
 
     def checkpoint(self, claim: Claim, attempts: Sequence[Attempt]) -> None:
         self._crash(self.crash_before)
@@ -68,8 +71,8 @@ class CrashingStore:
         self._store.settle(claim, verdict, attempts)
         self._crash(self.crash_after)
 
-    def release(self, claim: Claim) -> None:
-        self._store.release(claim)
+    def release(self, claim: Claim, hand_off: HandOff) -> None:
+        self._store.release(claim, hand_off)
 
     def forget(self, claim: Claim) -> None:
         self._store.forget(claim)
@@ -142,7 +145,8 @@ class Simulation:
         how = self.random.choice(["handed off", "died", "died before a commit", "died after a commit"])
         self.happened[how] += 1
         if how == "handed off":
-            owner.store.release(owner.run.claim)
+            with suppress(LeaseLost):
+                owner.store.release(owner.run.claim, HandOff(Reason.SLICE))
             owner.run = None
             return
         owner.store.crash_before = how == "died before a commit"

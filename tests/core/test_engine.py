@@ -11,6 +11,7 @@ from src.core.engine import GraphEngine, NodeChange
 from src.core.errors import LeaseLost
 from src.core.node import Visit
 from src.core.outcome import Failed, Outcome, Succeeded, Waiting
+from src.core.slice import HandOff, Reason
 from src.core.status import Status
 from src.core.store import Store
 from src.core.verify import violations
@@ -653,7 +654,7 @@ def test_a_claim_whose_history_does_not_fit_is_forgotten(store: MemoryStore, eng
     claim = store.claim(execution_id)
     assert claim is not None
     store.checkpoint(claim, [attempt_at("b")])
-    store.release(claim)
+    store.release(claim, HandOff(Reason.SLICE))
     store.forget(claim)
 
     with pytest.raises(ValueError, match="'b'"):
@@ -730,7 +731,7 @@ def test_attempts_are_numbered_on_from_those_that_left_a_row(store: MemoryStore,
     claim = store.claim(execution_id)
     assert claim is not None
     store.checkpoint(claim, [attempt_at("a", Waiting("a moment"))])
-    store.release(claim)
+    store.release(claim, HandOff(Reason.SLICE))
 
     engine_of(store, {"a": note}).run(execution_id)
 

@@ -8,14 +8,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, text
 
-from src.bootstrap import Nova, build, load_functions
+from src.bootstrap import Nova, build
 from src.core.engine import NodeChange
 from src.core.outcome import Attempt, Context, Json, Outcome, Succeeded
 from src.core.plan import Verdict
+from src.core.slice import HandOff, Reason
 from src.core.status import Status
 from src.core.store import Claim
 from src.database import Database
+from src.extensions import load_functions
 from src.nodes import InstalledKinds
+from src.runtime.executions import Found
 from src.runtime.leases import Leases
 from src.runtime.ledger import Ledger
 from src.runtime.store import NewExecution, SqlStore
@@ -70,7 +73,7 @@ class Parts:
         """An execution that is granted to this process."""
         workflow_id = self.workflows.keep(Draft("plain", PLAIN))
         version = self.workflows.find(workflow_id).version
-        return self.store.create(NewExecution(workflow_id, version, context or {}, "inline"))
+        return self.store.create(NewExecution(workflow_id, version, context or {}))
 
     def claimed(self, context: Context | None = None) -> Claim:
         return claimed(self.store.claim(self.create(context)))
@@ -102,6 +105,20 @@ def running(url: str, *, watch: Callable[[NodeChange], None] = lambda _: None, *
         yield nova
     finally:
         nova.close()
+
+
+HANDED_OFF = HandOff(Reason.SLICE)
+
+
+def run_to_end(nova: Nova, new: NewExecution) -> Found:
+    """Run an execution to its end, in this thread."""
+    execution_id, _ = nova.dispatcher.run_inline(new)
+    return nova.executions.find(execution_id)
+
+
+def resume(nova: Nova, execution_id: int) -> Found:
+    nova.dispatcher.resume_here(execution_id)
+    return nova.executions.find(execution_id)
 
 
 def claimed(claim: Claim | None) -> Claim:

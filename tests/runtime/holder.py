@@ -18,7 +18,7 @@ def main(url: str, folder: Path) -> None:
         workflow_id = nova.workflows.keep(Draft("held", HELD))
         context = {"effects": str(folder / "effects"), "go": str(folder / "go")}
         order = nova.executions.order(workflow_id, context)
-        run = threading.Thread(target=nova.executions.run_inline, args=[order])
+        run = threading.Thread(target=nova.dispatcher.run_inline, args=[order])
         run.start()
         eventually((folder / "effects").exists, what="the node")
         print(nova.executions.ids()[-1], flush=True)

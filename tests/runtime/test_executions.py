@@ -11,7 +11,21 @@ from src.core.errors import NotFound, ValueRefused
 from src.core.status import Status
 from src.runtime.executions import Filter
 from src.runtime.workflows import Draft
-from tests.runtime.building import add_client, attempt, call, change, claimed, graph, kept_nodes, parts, rows, running
+from tests.runtime.building import (
+    HANDED_OFF,
+    add_client,
+    attempt,
+    call,
+    change,
+    claimed,
+    graph,
+    kept_nodes,
+    parts,
+    resume,
+    rows,
+    run_to_end,
+    running,
+)
 
 ADDS = graph(
     "start -> one, start -> other, one -> join, other -> join, join -> end",
@@ -38,7 +52,7 @@ def nova(database_url: str) -> Iterator[Nova]:
 def run(nova: Nova, definition: dict[str, object], **context: object) -> int:
     """Run a definition to its end; the id of the execution."""
     workflow_id = nova.workflows.keep(Draft(f"workflow {hash(json.dumps(definition))}", definition))
-    found = nova.executions.run_inline(nova.executions.order(workflow_id, context))
+    found = run_to_end(nova, nova.executions.order(workflow_id, context))
     return int(found.row.id)
 
 
@@ -54,7 +68,7 @@ def test_an_order_takes_the_version_of_the_moment_and_lays_the_context_over_the_
 
     assert (first.workflow_version, first.initial_context) == (1, {"n": 5, "kept": True})
     assert (second.workflow_version, second.initial_context) == (2, {"n": 9})
-    assert nova.executions.run_inline(first).result == {
+    assert run_to_end(nova, first).result == {
         "n": 5,
         "kept": True,
         "sum": 7,
@@ -81,7 +95,7 @@ def test_a_run_is_made_for_a_client_that_is_active(nova: Nova) -> None:
 
     order = nova.executions.order(workflow_id, {"n": 1}, "acme")
 
-    assert nova.executions.run_inline(order).row.client_id == acme
+    assert run_to_end(nova, order).row.client_id == acme
     for slug in ("gone", "unheard of"):
         with pytest.raises(NotFound, match=slug):
             nova.executions.order(workflow_id, {"n": 1}, slug)
@@ -151,7 +165,7 @@ def test_resuming_what_has_ended_changes_nothing(nova: Nova, tmp_path: Path) -> 
     execution_id = run(nova, noted, effects=str(effects))
     before = rows(nova.database, "SELECT * FROM executions")
 
-    nova.executions.resume(execution_id)
+    resume(nova, execution_id)
 
     assert rows(nova.database, "SELECT * FROM executions") == before
     assert effects.read_text() == "a\n"
@@ -166,9 +180,9 @@ def test_a_resumed_run_goes_on_behind_what_was_kept(nova: Nova, database_url: st
         execution_id = gone.store.create(order)
         claim = claimed(gone.store.claim(execution_id))
         gone.store.checkpoint(claim, [attempt("start"), attempt("a", {"a": "done"})])
-        gone.store.release(claim)
+        gone.store.release(claim, HANDED_OFF)
 
-    found = nova.executions.resume(execution_id)
+    found = resume(nova, execution_id)
 
     assert found.result == {"effects": str(effects), "a": "done", "b": "done"}
     assert effects.read_text() == "b\n"

@@ -20,6 +20,7 @@ from src.runtime.leases import recover
 from src.runtime.presence import Presence
 from src.runtime.workflows import Draft
 from tests.runtime.building import (
+    HANDED_OFF,
     Parts,
     attempt,
     call,
@@ -30,7 +31,9 @@ from tests.runtime.building import (
     graph,
     kept_nodes,
     parts,
+    resume,
     rows,
+    run_to_end,
     running,
 )
 from tests.runtime.proxy import proxied
@@ -158,7 +161,7 @@ def test_an_action_whose_lease_is_lost_during_an_outage_does_not_fail_its_run(po
     ):
         order = nova.executions.order(nova.workflows.create(Draft("slow", slow)), {"nap": 3})
 
-        future = nova.dispatcher.submit(lambda: nova.executions.run_inline(order))
+        future = nova.dispatcher.submit(lambda: run_to_end(nova, order))
         eventually(lambda: any(change.node_id == "act" for change in changes), what="the action")
         proxy.go_down()
         eventually(lambda: changes[-1].attempt, what="the end of the action, whose lease nobody renews")
@@ -166,7 +169,7 @@ def test_an_action_whose_lease_is_lost_during_an_outage_does_not_fail_its_run(po
         future.exception(timeout=60)
         [execution_id] = witness.executions.ids()
         eventually(lambda: execution_id in witness.recover() or is_done(witness.database), what="the end of the lease")
-        found = witness.executions.resume(execution_id)
+        found = resume(witness, execution_id)
 
         assert found.row.error is None
         assert found.row.status == Status.COMPLETED
@@ -183,7 +186,7 @@ def test_recovery_takes_only_what_has_run_out(one: Parts) -> None:
     out, held, ended, queued = (one.claimed() for _ in range(4))
     expire(one.database, out.execution_id)
     one.store.settle(ended, completed(), [])
-    one.store.release(queued)
+    one.store.release(queued, HANDED_OFF)
 
     assert recover(one.database) == [out.execution_id]
 
@@ -277,7 +280,7 @@ def test_who_has_lost_its_execution_starts_no_further_node(database_url: str, tm
             nova.workflows.create(Draft("line", line)), {"effects": str(effects), "go": str(go)}
         )
 
-        future = nova.dispatcher.submit(lambda: nova.executions.run_inline(order))
+        future = nova.dispatcher.submit(lambda: run_to_end(nova, order))
         eventually(effects.exists, what="the first node")
         [execution_id] = nova.executions.ids()
         assert recover(nova.database, alive="another") == [execution_id]
@@ -311,7 +314,7 @@ def test_the_lease_of_a_living_process_is_respected(database_url: str, tmp_path:
         with running(database_url) as nova:
             assert nova.recover() == []
             assert nova.executions.find(execution_id).row.status == Status.RUNNING
-            assert nova.executions.resume(execution_id).row.status == Status.RUNNING
+            assert resume(nova, execution_id).row.status == Status.RUNNING
         (tmp_path / "go").touch()
         process.wait(timeout=30)
 
@@ -328,7 +331,7 @@ def test_the_lease_of_a_dead_process_is_free_at_the_next_start_on_sqlite(sqlite_
 
     with running(sqlite_url) as nova:
         assert nova.recover() == [execution_id]
-        assert nova.executions.resume(execution_id).row.status == Status.COMPLETED
+        assert resume(nova, execution_id).row.status == Status.COMPLETED
         assert nova.executions.verify(execution_id) == []
 
 

@@ -28,6 +28,7 @@ from tests.runtime.building import (
     graph,
     kept_nodes,
     parts,
+    run_to_end,
     running,
     waiting_for_locks,
 )
@@ -450,7 +451,7 @@ def test_a_run_outlives_a_server_that_is_stopped_at_once_and_started_again(tmp_p
         workflow_id = nova.workflows.create(Draft("line", line))
         order = nova.executions.order(workflow_id, {"effects": str(effects), "go": str(go)})
 
-        future = nova.dispatcher.submit(lambda: nova.executions.run_inline(order))
+        future = nova.dispatcher.submit(lambda: run_to_end(nova, order))
         eventually(lambda: effects.exists() and "held" in effects.read_text(), what="the node in the middle")
         own.stop_at_once()
         go.touch()

@@ -19,7 +19,7 @@ from src.core.store import Store
 from src.runtime.leases import recover
 from tests.builders import graph_of
 from tests.fakes import MemoryStore
-from tests.runtime.building import Parts, attempt, claimed, completed, expire, rows
+from tests.runtime.building import HANDED_OFF, Parts, attempt, claimed, completed, expire, rows
 
 Written = tuple[str, int, int]
 """node_id, attempt, lease_token"""
@@ -446,7 +446,7 @@ def test_what_was_released_can_be_claimed_by_another(bench: Bench) -> None:
     claim = claimed(bench.store.claim(execution_id))
     bench.store.checkpoint(claim, [attempt("a")])
 
-    bench.store.release(claim)
+    bench.store.release(claim, HANDED_OFF)
 
     assert bench.status(execution_id) == Status.QUEUED
     again = claimed(bench.peer().claim(execution_id))
@@ -457,7 +457,7 @@ def test_what_was_released_can_be_claimed_by_another(bench: Bench) -> None:
 def test_who_has_released_is_fenced_off(bench: Bench) -> None:
     execution_id = bench.create()
     claim = claimed(bench.store.claim(execution_id))
-    bench.store.release(claim)
+    bench.store.release(claim, HANDED_OFF)
 
     with pytest.raises(LeaseLost):
         bench.store.checkpoint(claim, [attempt("a")])
@@ -465,26 +465,28 @@ def test_who_has_released_is_fenced_off(bench: Bench) -> None:
     assert bench.rows(execution_id) == []
 
 
-def test_releasing_what_is_lost_already_does_nothing(bench: Bench) -> None:
+def test_what_is_lost_already_cannot_be_released(bench: Bench) -> None:
     execution_id = bench.create()
     old = claimed(bench.store.claim(execution_id))
     back_in_the_queue(bench, execution_id)
     other = bench.peer()
     new = claimed(other.claim(execution_id))
 
-    bench.store.release(old)
+    with pytest.raises(LeaseLost):
+        bench.store.release(old, HANDED_OFF)
 
     assert bench.status(execution_id) == Status.RUNNING
     other.checkpoint(new, [attempt("a")])
     assert bench.rows(execution_id) == [("a", 1, 2)]
 
 
-def test_releasing_what_has_ended_does_nothing(bench: Bench) -> None:
+def test_what_has_ended_cannot_be_released(bench: Bench) -> None:
     execution_id = bench.create()
     claim = claimed(bench.store.claim(execution_id))
     bench.store.settle(claim, completed(), [])
 
-    bench.store.release(claim)
+    with pytest.raises(LeaseLost):
+        bench.store.release(claim, HANDED_OFF)
 
     assert bench.status(execution_id) == Status.COMPLETED
 

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse, Response
 from src.api.dependencies import Installed
 from src.api.schemas import PROBLEMS, Door, Health, Readiness
 from src.bootstrap import VERSION
+from src.core.errors import NotReady
 
 router = APIRouter(tags=["health"])
 
@@ -26,6 +27,8 @@ async def health() -> Response:
 @router.get("/health/ready", responses={200: {"model": Readiness}, 503: PROBLEMS[503]})
 async def ready(nova: Installed) -> Response:
     """The process can run workflows: its database answers and has the right schema. 503 otherwise, with what to do."""
+    if nova.drain.is_begun():
+        raise NotReady("This process is about to end.")
     await run_in_threadpool(nova.check)
     level = await run_in_threadpool(lambda: nova.sandbox.level)
     database = "sqlite" if nova.database.is_sqlite else "postgresql"

@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 
 from src.core.errors import Busy
-from src.runtime.dispatcher import Dispatcher
+from src.runtime.run_pool import RunPool
 
 
 class Held:
@@ -24,48 +24,48 @@ class Held:
 
 
 def test_work_runs_in_a_thread_of_the_pool_and_answers() -> None:
-    dispatcher = Dispatcher(threads=1, backlog=0)
+    pool = RunPool(threads=1, backlog=0)
 
-    name = dispatcher.submit(lambda: threading.current_thread().name).result(timeout=20)
-    dispatcher.close()
+    name = pool.submit(lambda: threading.current_thread().name).result(timeout=20)
+    pool.close()
 
     assert name.startswith("run")
 
 
 def test_so_many_run_at_once_and_so_many_wait_and_the_next_is_refused() -> None:
-    dispatcher, held = Dispatcher(threads=2, backlog=3), Held()
+    pool, held = RunPool(threads=2, backlog=3), Held()
 
-    futures = [dispatcher.submit(held) for _ in range(5)]
+    futures = [pool.submit(held) for _ in range(5)]
     for _ in range(2):
         assert held.begun.acquire(timeout=20)
 
     with pytest.raises(Busy, match="2 executions run here and 3 wait"):
-        dispatcher.submit(held)
+        pool.submit(held)
     assert not held.begun.acquire(blocking=False)
     held.go.set()
     assert len({future.result(timeout=20) for future in futures}) <= 2
-    dispatcher.close()
+    pool.close()
 
 
 def test_there_is_room_again_when_something_has_ended_or_failed() -> None:
-    dispatcher = Dispatcher(threads=1, backlog=0)
+    pool = RunPool(threads=1, backlog=0)
 
     for _ in range(5):
-        failing: Future[float] = dispatcher.submit(lambda: 1 / 0)
+        failing: Future[float] = pool.submit(lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             failing.result(timeout=20)
-        wait_for_room(dispatcher)
+        wait_for_room(pool)
 
-    dispatcher.close()
+    pool.close()
 
 
-def wait_for_room(dispatcher: Dispatcher) -> None:
+def wait_for_room(pool: RunPool) -> None:
     """A place is free a moment after the answer is there."""
     from tests.runtime.building import eventually
 
     def has_room() -> bool:
         try:
-            dispatcher.submit(lambda: None).result(timeout=20)
+            pool.submit(lambda: None).result(timeout=20)
         except Busy:
             return False
         return True
@@ -75,10 +75,10 @@ def wait_for_room(dispatcher: Dispatcher) -> None:
 
 
 def test_closing_lets_what_runs_end_and_takes_no_more() -> None:
-    dispatcher, held = Dispatcher(threads=1, backlog=1), Held()
-    running, waiting = dispatcher.submit(held), dispatcher.submit(held)
+    pool, held = RunPool(threads=1, backlog=1), Held()
+    running, waiting = pool.submit(held), pool.submit(held)
     assert held.begun.acquire(timeout=20)
-    closing = threading.Thread(target=dispatcher.close)
+    closing = threading.Thread(target=pool.close)
 
     closing.start()
     while not waiting.cancelled():
@@ -88,4 +88,4 @@ def test_closing_lets_what_runs_end_and_takes_no_more() -> None:
 
     assert running.result(timeout=20).startswith("run")
     with pytest.raises(Busy, match="shutting down"):
-        dispatcher.submit(held)
+        pool.submit(held)

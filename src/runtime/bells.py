@@ -1,0 +1,62 @@
+"""Who can be told that an execution is queued: this process itself, and whoever is next when that one does not hear.
+
+The bell that workers hear is in `broker.py`.
+"""
+
+import threading
+from collections.abc import Callable
+
+from src.core.errors import Busy
+from src.runtime.queue import Bell, Queued
+from src.runtime.run_pool import RunPool
+
+
+class LocalBell:
+    """Runs what is queued in background threads of this process, as far as there is room."""
+
+    def __init__(self, pool: RunPool, run: Callable[[int], object], *, is_open: Callable[[], bool]) -> None:
+        self._pool = pool
+        self._run = run
+        self._is_open = is_open
+        self._taken: set[int] = set()
+        self._lock = threading.Lock()
+
+    def ring(self, queued: Queued) -> bool:
+        execution_id = queued.execution_id
+        if not self._is_open():
+            return False
+        with self._lock:
+            if execution_id in self._taken:
+                return True
+            self._taken.add(execution_id)
+        try:
+            self._pool.submit(lambda: self._take(execution_id))
+        except Busy:
+            self._taken.discard(execution_id)
+            return False
+        return True
+
+    def _take(self, execution_id: int) -> None:
+        self._taken.discard(execution_id)  # from here on a bell may mean that it came back into the queue
+        self._run(execution_id)
+
+
+class FallbackBell:
+    """Rings for the workers; where they cannot hear it, or there are none to hear, for this process."""
+
+    def __init__(self, workers: Bell, here: Bell, *, are_there_workers: Callable[[], bool]) -> None:
+        self._workers = workers
+        self._here = here
+        self._are_there_workers = are_there_workers
+
+    def ring(self, queued: Queued) -> bool:
+        if queued.rings > 1 and not self._are_there_workers():  # who starts just now hears the first bell
+            return self._here.ring(queued)
+        return self._workers.ring(queued) or self._here.ring(queued)
+
+
+class Silence:
+    """Nobody listens: for commands, which run what they run themselves."""
+
+    def ring(self, queued: Queued) -> bool:  # noqa: ARG002
+        return False

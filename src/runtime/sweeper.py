@@ -1,0 +1,47 @@
+"""The sweep: every process looks every few seconds for what is due. What there is to look for is for `bootstrap`."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Mapping
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from src.core.errors import NotReady
+
+logger = logging.getLogger(__name__)
+
+
+class Sweeper:
+    """Calls its duties in turn, from one thread. Each may run in many processes at once, and must bear to be missed."""
+
+    def __init__(self, duties: Mapping[str, Callable[[], object]], *, seconds: float) -> None:
+        self._duties = dict(duties)
+        self._seconds = seconds
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def add(self, name: str, duty: Callable[[], object]) -> None:
+        """Before it starts."""
+        self._duties[name] = duty
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._keep_sweeping, name="sweep", daemon=True)
+        self._thread.start()
+
+    def sweep(self) -> None:
+        for name, duty in self._duties.items():
+            try:
+                duty()
+            except (NotReady, SQLAlchemyError) as error:  # the next sweep sees to it
+                logger.warning("sweep: %s: %s", name, error.__class__.__name__)
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join(timeout=self._seconds + 5)
+
+    def _keep_sweeping(self) -> None:
+        while not self._closed.is_set():
+            self.sweep()
+            self._closed.wait(self._seconds * random.uniform(0.8, 1.2))

@@ -1,0 +1,82 @@
+"""What a worker does beside its tasks: it sweeps, it tells its processes of its end, and it ends when it has gone deaf.
+
+The main process starts its threads before it forks, and what they hold is of no use to its children, which build
+their own parts. The end is told through a pipe that all of them have inherited.
+"""
+
+import logging
+import os
+import select
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from celery import signals
+from celery.worker import state
+
+from src.workers.process import nova
+from src.workers.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
+
+_end_is_near, _tell_the_end = os.pipe()
+
+
+@signals.worker_ready.connect  # type: ignore[untyped-decorator]
+def _begin(sender: Any, **_: Any) -> None:
+    """In the main process, when its pool and its consumer are there."""
+    parts = nova()
+    watchdog = Watchdog(
+        parts.database,
+        seconds=parts.settings.worker_deaf_seconds,
+        queues=[queue.name for queue in sender.task_consumer.queues],
+        count_heard=lambda: state.all_total_count[0],
+        is_idle=lambda: not state.active_requests,
+    )
+    parts.processes.bell_heard = watchdog.bell_heard
+    parts.sweeper.add("watchdog", watchdog.look)
+    parts.sweeper.start()
+    for each in (signal.SIGTERM, signal.SIGQUIT):
+        _tell_before(each)
+    if os.environ.get("REMAP_SIGTERM") != "SIGQUIT":
+        logger.warning(
+            "Set REMAP_SIGTERM=SIGQUIT: without it SIGTERM to all of a worker's processes cuts its runs off."
+        )
+
+
+@signals.worker_process_init.connect  # type: ignore[untyped-decorator]
+def _begin_in_the_pool(**_: Any) -> None:
+    """In each process of a pool, after the fork. Built at once: the first run does not wait for it."""
+    parts = nova()
+    parts.sandbox.warm_up()
+    threading.Thread(target=_wait_for_the_end, name="end", daemon=True).start()
+
+
+@signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
+def _end(**_: Any) -> None:
+    nova().processes.leave()
+    nova().close()
+
+
+@signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _end_in_the_pool(**_: Any) -> None:
+    nova().close()
+
+
+def _wait_for_the_end() -> None:
+    select.select([_end_is_near], [], [])  # the byte stays there, for the others
+    nova().drain.begin()
+
+
+def _tell_before(number: signal.Signals) -> None:
+    """Put a word to the runs before what Celery does at a signal: its own signal comes after its grace."""
+    celery_does = signal.getsignal(number)
+
+    def tell(got: int, frame: FrameType | None) -> None:
+        os.write(_tell_the_end, b".")
+        nova().drain.begin()
+        if callable(celery_does):
+            celery_does(got, frame)
+
+    signal.signal(number, tell)

@@ -1,0 +1,10 @@
+"""The tasks, a line each: what they do is the runtime's."""
+
+from src.runtime.broker import TASK
+from src.workers.celery_app import celery_app
+from src.workers.process import nova
+
+
+@celery_app.task(name=TASK)  # type: ignore[untyped-decorator]
+def execute_workflow_task(execution_id: int) -> None:
+    nova().dispatcher.take(execution_id)
