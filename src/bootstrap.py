@@ -34,6 +34,7 @@ from src.runtime.queue import MAX_RUNG, Bell, Queue
 from src.runtime.run_pool import RunPool
 from src.runtime.store import SqlStore
 from src.runtime.sweeper import Sweeper
+from src.runtime.workers import Workers
 from src.runtime.workflows import Draft, Workflows
 from src.sandbox.executor import Level
 from src.sandbox.sandbox import Sandbox
@@ -79,8 +80,8 @@ class Nova:
     queue: Queue
     processes: Processes
     drain: Drain
-    celery: "Celery | None"
-    """Where bells are rung; None where the switch is off."""
+    workers: Workers | None
+    """None where the switch is off."""
     sweeper: Sweeper
     _background: RunPool
     _leases: Leases
@@ -190,11 +191,12 @@ def build(
         max_output_bytes=settings.max_output_bytes,
         watch=watch,
     )
+    processes = Processes(database, own_id=leases.owner, role=role)
     drain = Drain(
         grace_seconds=settings.shutdown_grace_seconds,
+        announce=processes.leave,
         give_up=lambda: queue.ring(*leases.give_up()),
     )
-    processes = Processes(database, own_id=leases.owner, role=role)
     celery = _celery(settings)
     background = RunPool(threads=settings.background_threads, backlog=MAX_RUNG, name="background")
     here = LocalBell(background, lambda execution_id: dispatcher.take(execution_id), is_open=drain.is_not_begun)  # noqa: PLW0108 -- the two know each other
@@ -227,7 +229,7 @@ def build(
         queue=queue,
         processes=processes,
         drain=drain,
-        celery=celery,
+        workers=_workers(celery, database, queue, processes),
         _background=background,
         sweeper=Sweeper(duties, seconds=settings.sweep_seconds),
         _leases=leases,
@@ -259,6 +261,14 @@ def broker_of(settings: Settings, url: str) -> "Broker":
         max_tasks_per_child=settings.worker_max_tasks_per_child,
         queues=settings.queues,
     )
+
+
+def _workers(celery: "Celery | None", database: Database, queue: Queue, processes: Processes) -> Workers | None:
+    if celery is None:
+        return None
+    from src.runtime.broker import count_answers  # noqa: PLC0415
+
+    return Workers(database, queue, processes, lambda: count_answers(celery))
 
 
 def _bell(settings: Settings, role: Role, celery: "Celery | None", here: Bell, processes: Processes) -> Bell:

@@ -162,6 +162,21 @@ class Readiness(BaseModel):
     sandbox: str
 
 
+class QueueDepth(BaseModel):
+    waiting: int
+    oldest_seconds: float | None
+
+
+class CeleryHealth(BaseModel):
+    status: str
+    """`disabled` where the switch is off: then nothing else stands here."""
+    workers: int | None = None
+    running: int | None = None
+    queues: dict[str, QueueDepth] = {}
+    oldest_queued_seconds: float | None = None
+    seconds_since_a_bell: float | None = None
+
+
 _REASONS = {
     400: "The body is not JSON, a header cannot be read, or the name is taken.",
     404: "There is no such thing.",

@@ -10,16 +10,16 @@ from celery import Celery
 from kombu import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 
-from src.runtime.queue import Queued
+from src.runtime.queue import DEFAULT_QUEUE, Queued
 
 logger = logging.getLogger(__name__)
 
 TASK = "execute_workflow_task"
-DEFAULT_QUEUE = "nova"
 PRIORITIES = [0, 1, 2]
 """As `Priority` has them: with Redis the lowest number goes first."""
 BELL_EXPIRES_SECONDS = 3600
 """Old bells evaporate after an outage; the sweep has rung again by then."""
+ANSWER_SECONDS = 1.0
 SILENCE_SECONDS = 5.0
 """How long a broker that did not answer is left alone: a request that rings must not wait for it again and again."""
 
@@ -90,6 +90,14 @@ _TRANSPORT: dict[str, Any] = {
     "priority_steps": PRIORITIES,
 }
 """Without the time-outs, a Redis that accepts and does not answer holds up a request for over a minute."""
+
+
+def count_answers(app: Celery) -> int:
+    """How many workers answer within a second. Raises OSError where the broker does not."""
+    try:
+        return len(app.control.ping(timeout=ANSWER_SECONDS))
+    except OperationalError as error:
+        raise ConnectionError(str(error)) from None
 
 
 class CeleryBell:

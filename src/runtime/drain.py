@@ -21,8 +21,9 @@ LINGER_SECONDS = 2.0
 class Drain:
     """Begun once, from a signal. Python cannot end a thread: where one still runs after all, the process ends hard."""
 
-    def __init__(self, *, grace_seconds: float, give_up: Callable[[], object]) -> None:
+    def __init__(self, *, grace_seconds: float, announce: Callable[[], object], give_up: Callable[[], object]) -> None:
         self._grace_seconds = grace_seconds
+        self._announce = announce
         self._give_up = give_up
         self._exit_code: int | None = None
         self._begun = threading.Event()
@@ -53,12 +54,17 @@ class Drain:
 
     def _see_it_through(self) -> None:
         self._begun.wait()
-        time.sleep(self._grace_seconds)
-        try:
-            self._give_up()
-        except (NotReady, SQLAlchemyError) as error:  # then the leases run out
-            logger.warning("leases could not be given back: %s", error.__class__.__name__)
+        give_up_at = time.monotonic() + self._grace_seconds
+        self._tell(self._announce)
+        time.sleep(max(0.0, give_up_at - time.monotonic()))
+        self._tell(self._give_up)
         self._given_up.set()
         time.sleep(LINGER_SECONDS)
         if self._exit_code is not None:
             os._exit(self._exit_code)
+
+    def _tell(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except (NotReady, SQLAlchemyError) as error:  # then others find out when leases run out
+            logger.warning("the end of this process could not be told: %s", error.__class__.__name__)

@@ -1,12 +1,9 @@
 """The table `processes`: this one says that it lives, and sees which others do."""
 
 from collections.abc import Callable
-from contextlib import suppress
 
 from sqlalchemy import delete, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
-from src.core.errors import NotReady
 from src.database import Database
 from src.models import Process
 from src.models.columns import moment, seconds_since
@@ -22,11 +19,14 @@ class Processes:
         self._database = database
         self._id = own_id
         self._role = role
+        self._has_left = False
         self.bell_heard: Callable[[], bool] = lambda: False
         """Whether a bell was heard since it was asked last; a worker's own way to know."""
 
     def beat(self) -> None:
         """Say that this process lives."""
+        if self._has_left:
+            return
         seen = {"seen_at": moment(0.0)} | ({"last_bell_at": moment(0.0)} if self.bell_heard() else {})
         with self._database.write("beat") as connection:
             if connection.execute(update(Process).where(Process.id == self._id).values(**seen)).rowcount:
@@ -36,7 +36,8 @@ class Processes:
 
     def leave(self) -> None:
         """Say that it is about to end. Nobody depends on it: who dies without a word is missed after a while."""
-        with suppress(NotReady, SQLAlchemyError), self._database.write("leave") as connection:
+        self._has_left = True
+        with self._database.write("leave") as connection:
             connection.execute(delete(Process).where(Process.id == self._id))
 
     def are_there_workers(self) -> bool:

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from celery import signals
+from celery.platforms import EX_OK
 from celery.worker import state
 
 from src.workers.process import nova
@@ -38,7 +39,7 @@ def _begin(sender: Any, **_: Any) -> None:
     parts.sweeper.add("watchdog", watchdog.look)
     parts.sweeper.start()
     for each in (signal.SIGTERM, signal.SIGQUIT):
-        _tell_before(each)
+        _end_at(each)
     if os.environ.get("REMAP_SIGTERM") != "SIGQUIT":
         logger.warning(
             "Set REMAP_SIGTERM=SIGQUIT: without it SIGTERM to all of a worker's processes cuts its runs off."
@@ -55,7 +56,6 @@ def _begin_in_the_pool(**_: Any) -> None:
 
 @signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
 def _end(**_: Any) -> None:
-    nova().processes.leave()
     nova().close()
 
 
@@ -69,14 +69,18 @@ def _wait_for_the_end() -> None:
     nova().drain.begin()
 
 
-def _tell_before(number: signal.Signals) -> None:
-    """Put a word to the runs before what Celery does at a signal: its own signal comes after its grace."""
+def _end_at(number: signal.Signals) -> None:
+    """Let the runs leave before the worker ends. Celery's own ways either wait for a run to its end, or sleep through a
+    whole grace before they look again. Its warm shutdown ends as soon as nothing runs, and the drain sees to that.
+    """
     celery_does = signal.getsignal(number)
 
-    def tell(got: int, frame: FrameType | None) -> None:
+    def end(got: int, frame: FrameType | None) -> None:
         os.write(_tell_the_end, b".")
-        nova().drain.begin()
-        if callable(celery_does):
+        if not nova().drain.is_begun():
+            nova().drain.begin(exit_code=128 + got)
+            state.should_stop = EX_OK
+        elif callable(celery_does):  # told again: whoever did this wants it to end now
             celery_does(got, frame)
 
-    signal.signal(number, tell)
+    signal.signal(number, end)

@@ -3,8 +3,10 @@
 from src.runtime.broker import TASK
 from src.workers.celery_app import celery_app
 from src.workers.process import nova
+from src.workers.results import ExecutionFailed, report
 
 
-@celery_app.task(name=TASK)  # type: ignore[untyped-decorator]
+@celery_app.task(name=TASK, throws=(ExecutionFailed,))  # type: ignore[untyped-decorator]
 def execute_workflow_task(execution_id: int) -> None:
     nova().dispatcher.take(execution_id)
+    report(execution_id)

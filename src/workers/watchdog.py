@@ -16,7 +16,7 @@ from src.core.status import Status
 from src.database import Database
 from src.models import Execution
 from src.models.columns import moment
-from src.runtime.broker import DEFAULT_QUEUE
+from src.runtime.queue import DEFAULT_QUEUE
 
 logger = logging.getLogger(__name__)
 

@@ -18,15 +18,19 @@ def database_url() -> str:
 
 
 def run() -> None:
-    engine = create_engine(normalise(database_url()), poolclass=pool.NullPool)
+    engine = create_engine(normalise(database_url()), poolclass=pool.NullPool, isolation_level="AUTOCOMMIT")
+    is_sqlite = engine.dialect.name == "sqlite"
     with engine.connect() as connection:
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("PRAGMA auto_vacuum=INCREMENTAL")
-            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            connection.commit()
+        if is_sqlite:
+            for pragma in ("busy_timeout=60000", "auto_vacuum=INCREMENTAL", "journal_mode=WAL"):
+                connection.exec_driver_sql(f"PRAGMA {pragma}")
+        # One process migrates, the others that start with it wait; and one that dies in the middle has done nothing.
+        connection.exec_driver_sql("BEGIN EXCLUSIVE" if is_sqlite else "BEGIN")
+        if not is_sqlite:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('nova migrations'))")
         context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
-        with context.begin_transaction():
-            context.run_migrations()
+        context.run_migrations()
+        connection.exec_driver_sql("COMMIT")
 
 
 run()
