@@ -22,6 +22,7 @@ from src.nodes import InstalledKinds
 from src.nodes.policy import CodePolicy
 from src.runtime.bells import FallbackBell, LocalBell, Silence
 from src.runtime.clients import Clients
+from src.runtime.control import Control
 from src.runtime.dispatcher import Dispatcher, Turn
 from src.runtime.drain import Drain
 from src.runtime.executions import Executions
@@ -34,6 +35,7 @@ from src.runtime.queue import MAX_RUNG, Bell, Queue
 from src.runtime.run_pool import RunPool
 from src.runtime.store import SqlStore
 from src.runtime.sweeper import Sweeper
+from src.runtime.wakes import Wakes
 from src.runtime.workers import Workers
 from src.runtime.workflows import Draft, Workflows
 from src.sandbox.executor import Level
@@ -78,6 +80,7 @@ class Nova:
     executions: Executions
     dispatcher: Dispatcher
     queue: Queue
+    control: Control
     processes: Processes
     drain: Drain
     workers: Workers | None
@@ -181,7 +184,14 @@ def build(
     workflows = Workflows(database, kinds)
     leases = Leases(database, owner=_owner(), seconds=settings.lease_seconds)
     ledger = Ledger(database, lease_seconds=settings.lease_seconds, patience_seconds=settings.database_patience_seconds)
-    store = SqlStore(database, ledger, leases, workflows.graph, mode=MODES[role])
+    store = SqlStore(
+        database,
+        ledger,
+        leases,
+        workflows.graph,
+        mode=MODES[role],
+        settled=lambda claim, verdict: wakes.settled(claim, verdict),  # noqa: PLW0108 -- it is made further down
+    )
     node_threads = ThreadPoolExecutor(2 * settings.inline_threads, thread_name_prefix="node")
     engine = GraphEngine(
         store,
@@ -201,6 +211,7 @@ def build(
     background = RunPool(threads=settings.background_threads, backlog=MAX_RUNG, name="background")
     here = LocalBell(background, lambda execution_id: dispatcher.take(execution_id), is_open=drain.is_not_begun)  # noqa: PLW0108 -- the two know each other
     queue = Queue(database, _bell(settings, role, celery, here, processes))
+    wakes = Wakes(database, queue)
     dispatcher = Dispatcher(
         store,
         engine,
@@ -215,6 +226,7 @@ def build(
     duties: dict[str, Callable[[], object]] = {
         "processes": processes.beat,
         "leases": lambda: recover(database),
+        "wakes": wakes.wake_due,
         "queue": queue.ring_due,
     }
     return Nova(
@@ -227,6 +239,7 @@ def build(
         executions=Executions(database, workflows, Clients(database), max_context_bytes=settings.max_context_bytes),
         dispatcher=dispatcher,
         queue=queue,
+        control=Control(database, queue, leases.lose),
         processes=processes,
         drain=drain,
         workers=_workers(celery, database, queue, processes),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from src.core.graph import Edge, Graph
 from src.core.outcome import Attempt, Context, Failed, Json, NodeError, Outcome, Succeeded
+from src.core.retry import RetryPolicy
 
 ARROW = re.compile(r"\s+-(?:(\S+)-)?>\s+")
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -23,6 +24,7 @@ class DrawnNode:
     effect_free: bool = False
     chooses: bool = False
     queue: str | None = None
+    retry: RetryPolicy | None = None
 
 
 def graph_of(*lines: str, defined: str = "", effect_free: str = "", decisions: str = "") -> Graph:

@@ -65,6 +65,7 @@ class _Row:
     is_expired: bool = False
     returns: int = 0
     queue: str | None = None
+    is_asked_to_pause: bool = False
     interruptions: int = 0
     hand_offs: list[HandOff] = field(default_factory=list)
     attempts: list[tuple[int, Attempt]] = field(default_factory=list)
@@ -118,12 +119,13 @@ class MemoryStore:
             self._held.append(claim)
             return claim
 
-    def checkpoint(self, claim: Claim, attempts: Sequence[Attempt]) -> None:
+    def checkpoint(self, claim: Claim, attempts: Sequence[Attempt]) -> bool:
         with self._lock:
             row = self._fenced(claim)
             _write(row, claim.token, attempts)
             row.interruptions = 0
             self._note("checkpoint", claim.execution_id, claim.token, attempts)
+            return row.is_asked_to_pause
 
     def settle(self, claim: Claim, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
         with self._lock:
@@ -226,7 +228,7 @@ def _claim(execution_id: int, row: _Row) -> Claim:
     attempts: defaultdict[str, int] = defaultdict(int)
     for _, attempt in row.attempts:
         attempts[attempt.node_id] += 1
-    history = [(a.node_id, a.outcome) for _, a in row.attempts if not isinstance(a.outcome, Waiting)]
+    history = [(a.node_id, a.outcome) for _, a in row.attempts]
     task_id = f"task-{execution_id}"
     context = _kept(row.initial_context)
     return Claim(
@@ -269,4 +271,6 @@ def _kept_row(token: int, attempt: Attempt) -> Kept:
     outcome = attempt.outcome
     output, branch = (outcome.output, outcome.branch) if isinstance(outcome, Succeeded) else ({}, None)
     status = ATTEMPT_STATUS[type(outcome)]
-    return Kept(attempt.node_id, attempt.node_type, attempt.number, status, output, branch, token)
+    why = outcome.error if isinstance(outcome, Failed) else None
+    error = {"type": why.type, "message": why.message, "class": str(why.error_class)} if why else {}
+    return Kept(attempt.node_id, attempt.node_type, attempt.number, status, output, branch, token, error)

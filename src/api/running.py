@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from src.bootstrap import Nova
 from src.core.errors import Busy, KeyTaken
+from src.core.outcome import WaitFor
 from src.core.slice import Reason
 from src.core.status import Status
 from src.runtime.executions import Found
@@ -52,7 +53,7 @@ class InlineRequest:
             assert self._execution_id is not None
             return await run_in_threadpool(self._nova.executions.find, self._execution_id)
         found = future.result()
-        if self._goes_on and not Status(found.row.status).is_final:
+        if self._goes_on and _ends_soon(found):
             return await until_final(self._nova, int(found.row.id), give_up_at=self._give_up_at)
         return found
 
@@ -63,7 +64,7 @@ class InlineRequest:
             execution_id, hand_off = self._nova.dispatcher.run_inline(
                 new, budget_seconds=self._budget_seconds, created=self._note
             )
-            self._goes_on = hand_off is not None and hand_off.reason is Reason.QUEUE
+            self._goes_on = hand_off is None or hand_off.reason is Reason.QUEUE
         except KeyTaken:
             execution_id = self._nova.executions.started_by(new)
             self._goes_on = True
@@ -74,6 +75,11 @@ class InlineRequest:
 
     def _may_wait(self) -> bool:
         return time.monotonic() < self._give_up_at and not self._nova.drain.is_over()
+
+
+def _ends_soon(found: Found) -> bool:
+    """It may end while the request waits: nobody knows when a person answers."""
+    return not Status(found.row.status).is_final and found.row.waiting_for != WaitFor.REVIEW
 
 
 async def until_final(nova: Nova, execution_id: int, *, give_up_at: float) -> Found:

@@ -86,6 +86,8 @@ class Summary(BaseModel):
     client_id: int | None
     status: Status
     mode: str
+    waiting_for: str | None
+    wake_at: datetime | None
     error: ExecutionError | None
     execution_time: float | None
     created_at: datetime
@@ -128,6 +130,10 @@ class ChainEntry(BaseModel):
     sandbox_level: str | None
     cpu_seconds: float | None
     max_rss_kb: int | None
+    waiting_for: str | None
+    details: dict[str, Any] | None
+    origin_attempt_id: int | None
+    wakes_at: datetime | None
     started_at: datetime
     timestamp: datetime
 
@@ -180,6 +186,7 @@ class CeleryHealth(BaseModel):
 _REASONS = {
     400: "The body is not JSON, a header cannot be read, or the name is taken.",
     404: "There is no such thing.",
+    409: "Its status does not allow it.",
     412: "It was changed in between.",
     413: "The body is too large.",
     422: "The request is not what was expected; `errors` lists every problem.",

@@ -31,9 +31,12 @@ def version_view(row: Row[Any]) -> View:
 
 def summary_view(row: Row[Any]) -> View:
     names = (
-        "id", "task_id", "workflow_id", "workflow_version", "client_id", "status", "mode", "error", "execution_time"
+        "id", "task_id", "workflow_id", "workflow_version", "client_id", "status", "mode", "waiting_for", "error",
+        "execution_time",
     )  # fmt: skip
-    return {name: getattr(row, name) for name in names} | _moments(row, "created_at", "started_at", "completed_at")
+    return {name: getattr(row, name) for name in names} | _moments(
+        row, "created_at", "started_at", "completed_at", "wake_at"
+    )
 
 
 def execution_view(found: Found) -> View:
@@ -60,10 +63,10 @@ def task_view(found: Found) -> View:
 
 def entry_view(entry: Entry) -> View:
     """Without the context that the node saw, which may be large."""
-    hidden = ("execution_id", "output_result", "lease_token", "started_at", "timestamp")
+    hidden = ("execution_id", "output_result", "lease_token", "started_at", "timestamp", "wakes_at")
     view = {name: value for name, value in entry.row._mapping.items() if name not in hidden}
     view["output_result"] = entry.output
-    return view | _moments(entry.row, "started_at", "timestamp")
+    return view | _moments(entry.row, "started_at", "timestamp", "wakes_at")
 
 
 def server_timing(nodes: Sequence[NodeState]) -> str:

@@ -5,17 +5,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError
 
-from src.core.errors import DefinitionError, Problem, escape_pointer
-from src.core.graph import Edge, Graph
+from pydantic import ValidationError
+
+from src.core.errors import DefinitionError, Problem, escape_pointer, pointer_to
+from src.core.graph import DEFAULT_POLICY, ERROR, Edge, Graph
 from src.core.node import Kinds, Node
 from src.core.outcome import Json
+from src.core.policy import RunPolicy
+from src.core.retry import RetryPolicy
 
 MAX_NODES = 10_000
 MAX_ID = 200
 """Characters of a node's id."""
 ID_WANTED = f"expected a name of 1 to {MAX_ID} characters"
-QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
-"""The name of a worker queue."""
 PLACE = re.compile(r"[0-9]{1,9}")
 EDGE_FIELDS = frozenset({"from", "to", "condition"})
 
@@ -42,6 +44,7 @@ class _Unread:
     effect_free: bool = False
     chooses: bool = True
     queue: str | None = None
+    retry: RetryPolicy | None = None
 
 
 class _Reading:
@@ -53,9 +56,8 @@ class _Reading:
         self.places: dict[str, int] = {}
         self.edges: list[Edge] = []
         self.edge_places: list[int] = []
-        self.queue: str | None = definition.get("queue")
-        if not (self.queue is None or (isinstance(self.queue, str) and QUEUE.fullmatch(self.queue))):
-            self._problem("/queue", "expected the name of a worker queue: letters, digits, `_`, `.` and `-`")
+        self.policy = DEFAULT_POLICY
+        self._read_policy(definition)
         self._read_nodes(definition.get("nodes"), kinds)
         if self.places:
             self._read_edges(definition.get("edges", []))
@@ -63,7 +65,15 @@ class _Reading:
 
     @property
     def graph(self) -> Graph:
-        return Graph(self.nodes.values(), self.edges, queue=self.queue)
+        return Graph(self.nodes.values(), self.edges, self.policy)
+
+    def _read_policy(self, definition: Mapping[str, Json]) -> None:
+        given = {name: definition[name] for name in RunPolicy.model_fields if name in definition}
+        try:
+            self.policy = RunPolicy.model_validate(given)
+        except ValidationError as error:
+            for found in error.errors(include_url=False):
+                self._problem(pointer_to(found["loc"]), found["msg"].removeprefix("Value error, "))
 
     def _read_nodes(self, nodes: Json, kinds: Kinds) -> None:
         if not isinstance(nodes, list) or not nodes:
@@ -161,7 +171,7 @@ def _problems_of_choices(reading: _Reading, graph: Graph) -> Iterator[Problem]:
             if detail:
                 yield Problem(f"/nodes/{reading.places[node_id]}", f"{node_id!r} {detail}")
     for edge, place in zip(graph.edges, reading.edge_places, strict=True):
-        if edge.condition is not None and not graph.nodes[edge.source].chooses:
+        if edge.condition not in (None, ERROR) and not graph.nodes[edge.source].chooses:
             detail = f"{edge.source!r} is of kind {graph.nodes[edge.source].type!r}, which chooses no branch"
             yield Problem(f"/edges/{place}/condition", detail)
 

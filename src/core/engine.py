@@ -1,28 +1,32 @@
 """The engine: the one place where nodes are run. A route, a worker and the command line all end up in `run`."""
 
 import logging
+import random
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from queue import Empty, SimpleQueue
-from threading import current_thread, main_thread
-from traceback import StackSummary, TracebackException
+from datetime import UTC, datetime, timedelta
+from queue import Empty
 
-from src.core.errors import LeaseLost, ValueRefused
+from src.core.attempt import Attempting
+from src.core.errors import LeaseLost
 from src.core.node import Kinds, Node, Visit
-from src.core.outcome import Attempt, Failed, NodeError, Outcome, Succeeded
-from src.core.plan import Plan
-from src.core.slice import HandOff, Reason, Slice
-from src.core.store import Claim, Store
-from src.core.values import plain_object
+from src.core.outcome import Attempt, ErrorClass, Failed, NodeError, WaitFor, Waiting
+from src.core.retry import DEFAULT_RETRY
+from src.core.review import reviewed
+from src.core.run import Run
+from src.core.slice import HandOff, Slice
+from src.core.store import Store
 
 logger = logging.getLogger(__name__)
 
 MAX_INTERRUPTIONS = 5
 """A node that was in flight at so many deaths in a row is taken for their cause."""
+NAP_SECONDS = 10.0
+"""A shorter wait is slept through in place; for a longer one the runner lets go."""
+LOOK_SECONDS = 0.25
+"""How often a nap looks whether the process is about to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,64 +38,11 @@ class NodeChange:
     attempt: Attempt | None = None
 
 
-class Run:
-    """One execution in the hands of this process: its claim, its plan (the checkpoints replayed), what is under way."""
-
-    def __init__(self, claim: Claim, slice_: Slice) -> None:
-        self.claim = claim
-        self.slice = slice_
-        self.hand_off: HandOff | None = None
-        self.plan = Plan(claim.graph, claim.initial_context, claim.history)
-        self.ready: deque[Node] = deque()
-        self.effect_free: deque[Node] = deque()
-        """Ready too, and needing no commit of their own."""
-        self.under_way = 0
-        self.done = 0
-        """Nodes with effects that were started here."""
-        self.ended: SimpleQueue[Attempt] = SimpleQueue()
-        self.unsaved: list[Attempt] = []
-        self._attempts = dict(claim.attempts)
-        self._queues = {"at": claim.queue, "home": claim.graph.queue}
-        self._take(self.plan.ready())
-
-    @property
-    def is_over(self) -> bool:
-        return not (self.ready or self.under_way or self.effect_free)
-
-    def look_whether_to_leave(self) -> None:
-        """Nothing more starts here once the run is to go on elsewhere; it never changes its mind."""
-        if self.ready and self.hand_off is None:
-            hand_off = self.slice.hand_off(self.ready, done=self.done, **self._queues)
-            if hand_off and not (self.under_way and hand_off.reason is Reason.QUEUE):  # what ends may lead to more here
-                self.hand_off = hand_off
-
-    def next_ready(self) -> Node | None:
-        """Take the first of the ready nodes that may run on this runner."""
-        for place, node in enumerate(self.ready):
-            if self.slice.runs_here(node, **self._queues):
-                del self.ready[place]
-                self.done += 1
-                return node
-        return None
-
-    def next_attempt(self, node: Node) -> int:
-        self._attempts[node.id] = self._attempts.get(node.id, 0) + 1
-        return self._attempts[node.id]
-
-    def record(self, attempt: Attempt) -> None:
-        self.unsaved.append(attempt)
-        self._take(self.plan.record(attempt.node_id, attempt.outcome))
-        if self.plan.failed:
-            self.ready.clear()
-            self.effect_free.clear()
-
-    def take_unsaved(self) -> list[Attempt]:
-        unsaved, self.unsaved = self.unsaved, []
-        return unsaved
-
-    def _take(self, nodes: list[Node]) -> None:
-        for node in nodes:
-            (self.effect_free if node.effect_free else self.ready).append(node)
+def sleep(seconds: float, is_over: Callable[[], bool]) -> None:
+    """Sleep, and wake early when `is_over`."""
+    wake_at = time.monotonic() + seconds
+    while (left := wake_at - time.monotonic()) > 0 and not is_over():
+        time.sleep(min(left, LOOK_SECONDS))
 
 
 class GraphEngine:
@@ -104,17 +55,22 @@ class GraphEngine:
         node_concurrency: int,
         max_output_bytes: int,
         watch: Callable[[NodeChange], None] = lambda _: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        nap: Callable[[float, Callable[[], bool]], None] = sleep,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
-        self._kinds = kinds
+        self._attempting = Attempting(kinds, max_output_bytes=max_output_bytes, now=now)
         self._threads = threads
         self._node_concurrency = node_concurrency
-        self._max_output_bytes = max_output_bytes
         self._watch = watch
+        self._now = now
+        self._nap = nap
+        self._chance = chance
 
     def run(self, execution_id: int, slice_: Slice | None = None) -> HandOff | None:
-        """Drive one execution until it finishes, another runner has it, or `slice_` says that it must leave this one:
-        then it is back in the queue, and the answer tells why. Safe to call twice, and from anywhere.
+        """Drive one execution until it finishes, waits, another runner has it, or `slice_` says that it must leave this
+        one: then it is back in the queue, and the answer tells why. Safe to call twice, and from anywhere.
         """
         run = self.begin(execution_id, slice_)
         if run is None:
@@ -124,7 +80,7 @@ class GraphEngine:
                 pass
             return run.hand_off
         except LeaseLost:
-            logger.warning("execution %s is another runner's now", execution_id)
+            logger.warning("execution %s is no longer this runner's", execution_id)
             return None
         finally:
             run.claim.lost.set()  # whatever is still under way works for nobody
@@ -145,7 +101,10 @@ class GraphEngine:
             self._store.forget(claim)
             raise
         if claim.interruptions >= MAX_INTERRUPTIONS:
-            self._give_up(run)
+            died = f"{claim.interruptions} runners have died one after another at this node"
+            self._fail_next(run, NodeError("CrashLoop", died))
+        if claim.is_asked_to_pause:
+            run.pause()
         return run
 
     def advance(self, run: Run) -> bool:
@@ -154,6 +113,7 @@ class GraphEngine:
         Raises:
             LeaseLost: another runner has the execution; this turn wrote nothing.
         """
+        self._wake(run)
         self._run_effect_free(run)
         run.look_whether_to_leave()
         if run.hand_off and run.ready and not run.under_way:
@@ -163,12 +123,39 @@ class GraphEngine:
             self._start(run)
             self._collect(run)
             self._run_effect_free(run)
-        if run.is_over:
+        if not run.is_over:
+            self._checkpoint(run)
+        elif not self._slept(run):
             run.hand_off = None
             self._store.settle(run.claim, run.plan.verdict, run.take_unsaved())
             return False
-        self._store.checkpoint(run.claim, run.take_unsaved())
         return True
+
+    def _checkpoint(self, run: Run) -> None:
+        unsaved = run.take_unsaved()
+        if unsaved and self._store.checkpoint(run.claim, unsaved):
+            run.pause()
+
+    def _wake(self, run: Run) -> None:
+        """Go on with what has waited long enough. A run that has taken too long goes no further."""
+        run.wake(self._now())
+        limit = run.plan.graph.policy.timeout
+        if limit is not None and run.ready and (self._now() - run.claim.started_at).total_seconds() > limit:
+            self._fail_next(run, NodeError("RunTimeout", f"the run took longer than {limit:g} s"))
+
+    def _slept(self, run: Run) -> bool:
+        """Sleep until the first of what waits is due, where that is soon. False where it is not: the run lets go."""
+        wake_at = run.next_wake
+        if wake_at is None or run.hand_off or run.slice.is_draining():
+            return False
+        seconds = (wake_at - self._now()).total_seconds()
+        if seconds > min(NAP_SECONDS, run.slice.left_seconds):
+            return False
+        self._checkpoint(run)
+        self._nap(seconds, lambda: run.claim.lost.is_set() or run.slice.is_draining())
+        if run.claim.lost.is_set():
+            raise LeaseLost(run.claim.execution_id)
+        return not run.slice.is_draining()
 
     def _start(self, run: Run) -> None:
         """Start ready nodes: a lone one in this thread, several side by side."""
@@ -192,30 +179,48 @@ class GraphEngine:
             run.ended.put(self._attempt(node, visit))
         return True
 
-    def _give_up(self, run: Run) -> None:
-        """Whoever ran this node died with it, again and again: it fails, before it takes the next runner along."""
-        node = (run.ready or run.effect_free)[0]
-        error = NodeError("CrashLoop", f"{run.claim.interruptions} runners have died one after another at this node")
-        run.record(Attempt(node.id, node.type, run.next_attempt(node), Failed(error), datetime.now(UTC), 0.0))
-
     def _collect(self, run: Run) -> None:
-        """Record the attempts that have ended: at least one, and all that came in meanwhile, for one commit."""
-        attempt: Attempt | None = run.ended.get()
-        while attempt:
+        """Record the attempts that have ended: at least one, and all that came in meanwhile, for one commit. What is
+        due before any of them has ended is not kept waiting.
+        """
+        wake_at = run.next_wake
+        timeout = None if wake_at is None else max(0.0, (wake_at - self._now()).total_seconds())
+        while run.under_way:
+            try:
+                attempt = run.ended.get(timeout=timeout)
+            except Empty:
+                return
+            timeout = 0.0
             run.under_way -= 1
             if run.claim.lost.is_set() and isinstance(attempt.outcome, Failed):
                 raise LeaseLost(run.claim.execution_id)  # it may have failed because it was cancelled
-            run.record(attempt)
-            try:
-                attempt = run.ended.get_nowait()
-            except Empty:
-                attempt = None
+            run.record(self._second_thoughts(run, attempt))
 
     def _run_effect_free(self, run: Run) -> None:
         """Run the ready nodes that need no commit of their own; they ride in the checkpoint that comes next."""
         while run.effect_free:
             node = run.effect_free.popleft()
-            run.record(self._attempt(node, self._visit(run, node)))
+            run.record(self._second_thoughts(run, self._attempt(node, self._visit(run, node))))
+
+    def _second_thoughts(self, run: Run, attempt: Attempt) -> Attempt:
+        """A failure that may pass is a wait for the next attempt; one that needs a person, a wait for that person."""
+        if not isinstance(attempt.outcome, Failed):
+            return attempt
+        failed, node = attempt.outcome, run.plan.graph.nodes[attempt.node_id]
+        if failed.error.error_class is ErrorClass.PARTIAL:
+            return replace(attempt, outcome=_waiting(failed, WaitFor.REVIEW))
+        policy = node.retry or run.plan.graph.policy.retry or DEFAULT_RETRY
+        delay = policy.delay_seconds(failed.error, run.failures[node.id] + 1, self._chance)
+        if delay is None:
+            return attempt
+        run.failures[node.id] += 1
+        until = attempt.ended_at + timedelta(seconds=delay)
+        return replace(attempt, outcome=_waiting(failed, WaitFor.RETRY, until))
+
+    def _fail_next(self, run: Run, error: NodeError) -> None:
+        """Let the node that is next fail instead of running it."""
+        node = (run.ready or run.effect_free)[0]
+        run.record(Attempt(node.id, node.type, run.next_attempt(node), Failed(error), self._now(), 0.0))
 
     def _visit(self, run: Run, node: Node) -> Visit:
         claim = run.claim
@@ -227,47 +232,17 @@ class GraphEngine:
             context=run.plan.context_of(node.id),
             branches=run.plan.graph.branches[node.id],
             cancelled=claim.lost,
+            waited=run.waited.pop(node.id, None),
+            answer=claim.answers.pop(node.id, None),
         )
 
     def _attempt(self, node: Node, visit: Visit) -> Attempt:
         self._watch(NodeChange(visit.execution_id, node.id))
-        started_at, start = datetime.now(UTC), time.perf_counter()
-        outcome = self._outcome(node, visit)
-        seconds = time.perf_counter() - start - (outcome.usage.queued_seconds if outcome.usage else 0.0)
-        attempt = Attempt(node.id, node.type, visit.attempt, outcome, started_at, max(0.0, seconds))
+        decided = reviewed(node, visit, self._now())
+        attempt = decided or self._attempting.attempt(node, visit)
         self._watch(NodeChange(visit.execution_id, node.id, attempt))
         return attempt
 
-    def _outcome(self, node: Node, visit: Visit) -> Outcome:
-        try:
-            outcome = self._kinds.run(node, visit)
-            return self._kept(outcome) if isinstance(outcome, Succeeded) else outcome
-        except ValueRefused as refused:
-            return Failed(NodeError("ValueRefused", f"the output cannot be kept: {refused}"))
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
-                raise
-            return Failed(_told(error))
 
-    def _kept(self, outcome: Succeeded) -> Succeeded:
-        """What can be kept of it: JSON, and a branch that is text. Raises ValueRefused."""
-        if outcome.branch is not None:
-            plain_object({"branch": outcome.branch}, max_bytes=self._max_output_bytes)
-        if not outcome.output:
-            return outcome
-        output = plain_object(outcome.output, max_bytes=self._max_output_bytes)
-        return replace(outcome, output=output)
-
-
-def _told(error: BaseException) -> NodeError:
-    """The error with the frames outside Nova: those of the code that a kind has called."""
-    try:
-        told = TracebackException.from_exception(error)  # survives an exception whose own str() raises
-    except Exception as another:  # noqa: BLE001 -- one whose __cause__ raises is told by its name alone
-        return NodeError(type(error).__name__, f"it cannot be shown: {type(another).__name__}")
-    ours, walk = 0, error.__traceback__
-    while walk is not None and walk.tb_frame.f_globals.get("__name__", "").startswith("src."):
-        ours, walk = ours + 1, walk.tb_next
-    if walk is not None:
-        told.stack = StackSummary.from_list(told.stack[ours:])
-    return NodeError(type(error).__name__, str(told), traceback="".join(told.format()))
+def _waiting(failed: Failed, reason: WaitFor, until: datetime | None = None) -> Waiting:
+    return Waiting(reason, until, error=failed.error, output=failed.output, logs=failed.logs, usage=failed.usage)

@@ -9,6 +9,7 @@ NovaError
 ├── VersionMismatch       somebody saved in between
 ├── KeyTaken              an execution was started with this idempotency key
 ├── KeyReused             ... by another request than this one
+├── NotAllowed            the status of the execution does not allow it
 ├── Busy                  no room for another run now
 ├── NotReady              the installation must be mended first
 └── LeaseLost             another runner has the execution; nothing was written
@@ -80,6 +81,13 @@ class VersionMismatch(NovaError):
 
     def __init__(self, current: int) -> None:
         super().__init__(f"The workflow was changed in between: it is at version {current} now. Read it again first.")
+
+
+class NotAllowed(NovaError):
+    code = "not_allowed"
+
+    def __init__(self, what: str, execution_id: int, status: str) -> None:
+        super().__init__(f"Execution {execution_id} is {status}: it cannot {what}.")
 
 
 class KeyTaken(NovaError):

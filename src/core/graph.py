@@ -6,6 +6,11 @@ from functools import cached_property
 from graphlib import TopologicalSorter
 
 from src.core.node import Node
+from src.core.policy import RunPolicy
+
+DEFAULT_POLICY = RunPolicy()
+ERROR = "error"
+"""The condition of an edge that a run goes along when its source has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +23,8 @@ class Edge:
 class Graph:
     """Immutable: versions of a workflow never change, so one Graph serves every run of a version."""
 
-    def __init__(self, nodes: Iterable[Node], edges: Iterable[Edge], *, queue: str | None = None) -> None:
-        self.queue = queue
-        """The worker queue of the workflow; nodes may name others."""
+    def __init__(self, nodes: Iterable[Node], edges: Iterable[Edge], policy: RunPolicy = DEFAULT_POLICY) -> None:
+        self.policy = policy
         self.nodes: Mapping[str, Node] = {node.id: node for node in nodes}
         self.edges = tuple(edges)
         self.incoming: dict[str, list[Edge]] = {node_id: [] for node_id in self.nodes}

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from src.core.outcome import Context, Json, Outcome
+from src.core.outcome import Context, Json, Outcome, Waiting
+from src.core.retry import RetryPolicy
 
 
 class Node(Protocol):
@@ -18,6 +19,10 @@ class Node(Protocol):
     @property
     def queue(self) -> str | None:
         """The queue whose workers it wants to run on."""
+
+    @property
+    def retry(self) -> RetryPolicy | None:
+        """How often it is tried again; None for what the workflow says."""
 
     @property
     def effect_free(self) -> bool:
@@ -43,6 +48,10 @@ class Visit:
     """The conditions on the edges out of this node; None for a default."""
     cancelled: threading.Event
     """Set when the result is no longer wanted."""
+    waited: Waiting | None = None
+    """What the attempt before this one waited for, where it did."""
+    answer: Json = None
+    """What has come of that: a person's answer, the ends of the executions it started."""
 
 
 class Kinds(Protocol):

@@ -29,6 +29,8 @@ class NodeError:
     error_class: ErrorClass = ErrorClass.PERMANENT
     traceback: str = ""
     """Of the author's code alone."""
+    retry_after_seconds: float | None = None
+    """What whoever refused has asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,33 @@ class Failed:
     error: NodeError
     logs: str = ""
     usage: Usage | None = None
+    output: Context = field(default_factory=dict)
+    """What it would have changed, where a person may want to see that. Changes nothing."""
+
+
+class WaitFor(StrEnum):
+    """What a node waits for."""
+
+    RETRY = "retry"
+    """Its next attempt: this one failed, and may not the next time."""
+    TIME = "time"
+    CHILD = "child"
+    """Executions that it has started."""
+    REVIEW = "review"
+    """A person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    reason: str
+    reason: WaitFor
     until: datetime | None = None
+    """When the node runs again, whatever has happened by then."""
+    details: Context = field(default_factory=dict)
+    """What whoever it waits for needs to know."""
+    error: NodeError | None = None
+    """Why it waits, where it would have failed otherwise."""
+    output: Context = field(default_factory=dict)
+    """What it would have changed, for a person to look at. Changes nothing."""
     logs: str = ""
     usage: Usage | None = None
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import Literal
 
 from src.core.node import Node
@@ -20,6 +21,8 @@ class Reason(StrEnum):
     """Others want a turn."""
     DRAIN = "drain"
     """The process is about to end."""
+    PAUSE = "pause"
+    """An operator wants to hold it."""
     QUEUE = "queue"
     """What comes next wants the workers of another queue."""
 
@@ -54,6 +57,10 @@ class Slice:
     def __post_init__(self) -> None:
         self._begun_at = self.clock()
 
+    @property
+    def left_seconds(self) -> float:
+        return inf if self.seconds is None else self.seconds - (self.clock() - self._begun_at)
+
     def hand_off(self, ready: Collection[Node], *, done: int, at: str | None, home: str | None) -> HandOff | None:
         """Whether the run must leave before `ready` starts.
 
@@ -80,9 +87,7 @@ class Slice:
     def _out_of_time(self, ready: Collection[Node], done: int) -> Reason | None:
         if self.nodes is not None and done >= self.nodes:
             return self.over
-        if self.seconds is None:
-            return None
-        left = self.seconds - (self.clock() - self._begun_at)
+        left = self.left_seconds
         if left <= 0 and (done or self.over is Reason.BUDGET):
             return self.over
         longest = max((self.expected.get(node.id, 0.0) for node in ready), default=0.0)

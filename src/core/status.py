@@ -24,11 +24,11 @@ class Status(StrEnum):
 
 
 MAY_BECOME: dict[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset({Status.RUNNING, Status.STOPPED}),
+    Status.QUEUED: frozenset({Status.RUNNING, Status.PAUSED, Status.STOPPED}),
     Status.RUNNING: frozenset(
         {Status.QUEUED, Status.WAITING, Status.PAUSED, Status.COMPLETED, Status.FAILED, Status.STOPPED}
     ),
-    Status.WAITING: frozenset({Status.QUEUED, Status.FAILED, Status.STOPPED}),
+    Status.WAITING: frozenset({Status.QUEUED, Status.PAUSED, Status.FAILED, Status.STOPPED}),
     Status.PAUSED: frozenset({Status.QUEUED, Status.STOPPED}),
     Status.COMPLETED: frozenset(),
     Status.FAILED: frozenset(),
@@ -50,6 +50,10 @@ class Mode(StrEnum):
     """In a thread of a web process, behind the request."""
     CELERY = "celery"
     """On a worker."""
+
+
+PAUSE = "pause"
+"""What a running execution can be asked for; it is obeyed at the next node boundary."""
 
 
 class AttemptStatus(StrEnum):

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from src.core.graph import Graph
-from src.core.outcome import Attempt, Context, Outcome
+from src.core.outcome import Attempt, Context, Json, Outcome
 from src.core.plan import Verdict
 from src.core.slice import HandOff
 
@@ -30,6 +30,15 @@ class Claim:
     """How many attempts each node has had."""
     queue: str | None = None
     """The worker queue that it was taken from; None for the default one."""
+    parent_id: int | None = None
+    """The execution that has started this one."""
+    depth: int = 0
+    """How many there are above it."""
+    answers: dict[str, Json] = field(default_factory=dict)
+    """What has come of the waits that are over, by node: a person's answer, the ends of child executions."""
+    woken_for: datetime | None = None
+    """The time that it was woken for, by the clock that counts."""
+    is_asked_to_pause: bool = False
     interruptions: int = 0
     """How many runners have died in a row without a checkpoint between."""
     lost: threading.Event = field(default_factory=threading.Event)
@@ -40,8 +49,9 @@ class Store(Protocol):
     def claim(self, execution_id: int) -> Claim | None:
         """Take an execution that is queued; None where there is nothing to drive: it is final, held, or another's."""
 
-    def checkpoint(self, claim: Claim, attempts: Sequence[Attempt]) -> None:
-        """Keep `attempts`, all of them or none. When this returns they are durable.
+    def checkpoint(self, claim: Claim, attempts: Sequence[Attempt]) -> bool:
+        """Keep `attempts`, all of them or none. When this returns they are durable. Answers whether the execution is
+        asked to pause.
 
         Raises:
             LeaseLost: another runner has the execution; nothing was written.

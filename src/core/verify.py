@@ -4,7 +4,7 @@ It shares no code with `plan.py` and `fold.py` on purpose: a mistake there must 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from src.core.graph import Edge, Graph
 from src.core.outcome import Context
@@ -22,6 +22,8 @@ class Kept:
     output: Context
     branch: str | None
     lease_token: int
+    error: Context = field(default_factory=dict)
+    """Type, message and class, where it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,30 +89,45 @@ def _of_order(history: History) -> Iterator[str]:
             yield f"{_name(row)} before its inputs were settled"
         elif incoming and not any(incoming):
             yield f"{_name(row)} on a branch that was not taken"
-        if row.status is AttemptStatus.SUCCESS:
-            trace.take(row.node_id, row.branch)
+        trace.follow(row)
 
 
 def _of_the_end(history: History) -> Iterator[str]:
-    if not history.status.is_final:
+    if not history.status.is_final or history.status is Status.STOPPED:
         return
-    succeeded = {row.node_id: row for row in history.rows if row.status is AttemptStatus.SUCCESS}
     failed = [row.node_id for row in history.rows if row.status is AttemptStatus.FAILED]
+    unseen = [node_id for node_id in failed if not _has_error_edge(history.graph, node_id)]
     if history.status is Status.COMPLETED:
-        trace = _Trace(history.graph)
-        for row in succeeded.values():
-            trace.take(row.node_id, row.branch)
-        missing = history.graph.nodes.keys() - succeeded.keys() - trace.skipped
-        yield from (f"completed, but {node_id!r} has no result" for node_id in sorted(missing))
-        yield from (f"completed, but {node_id!r} failed" for node_id in failed)
-    if history.status is Status.FAILED and not failed:
+        yield from (f"completed, but {node_id!r} has no result" for node_id in sorted(_missing(history)))
+        yield from (f"completed, but {node_id!r} failed" for node_id in unseen)
+    if history.status is Status.FAILED and not unseen:
         yield "failed, but no node did"
+    if history.result != _expected_result(history):
+        yield "the result is not what its outputs add up to"
+
+
+def _missing(history: History) -> set[str]:
+    """The nodes that should have ended, and have not."""
+    trace = _Trace(history.graph)
+    for row in history.rows:
+        trace.follow(row)
+    ended = {row.node_id for row in history.rows if row.status in (AttemptStatus.SUCCESS, AttemptStatus.FAILED)}
+    return history.graph.nodes.keys() - ended - trace.skipped
+
+
+def _expected_result(history: History) -> Context:
+    outputs = {row.node_id: row.output for row in history.rows if row.status is AttemptStatus.SUCCESS}
+    for row in history.rows:
+        if row.status is AttemptStatus.FAILED and _has_error_edge(history.graph, row.node_id):
+            outputs[row.node_id] = {"error": {"node_id": row.node_id, **row.error}}
     expected = dict(history.initial_context)
     for node_id in history.graph.order:
-        if node_id in succeeded:
-            expected |= succeeded[node_id].output
-    if history.result != expected:
-        yield "the result is not what its outputs add up to"
+        expected |= outputs.get(node_id, {})
+    return expected
+
+
+def _has_error_edge(graph: Graph, node_id: str) -> bool:
+    return any(edge.condition == "error" for edge in graph.outgoing[node_id])
 
 
 class _Trace:
@@ -119,11 +136,17 @@ class _Trace:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._branch: dict[str, str | None] = {}
+        self._failed: set[str] = set()
+        self._has_error_edges = any(edge.condition == "error" for edge in graph.edges)
         self.skipped: set[str] = set()
 
-    def take(self, node_id: str, branch: str | None) -> None:
-        self._branch[node_id] = branch
-        if branch is None:
+    def follow(self, row: Kept) -> None:
+        if row.status is AttemptStatus.FAILED:
+            self._failed.add(row.node_id)
+        elif row.status is not AttemptStatus.SUCCESS:
+            return
+        self._branch[row.node_id] = row.branch
+        if row.branch is None and not self._has_error_edges:
             return
         self.skipped = set()
         for each in self._graph.order:
@@ -137,9 +160,13 @@ class _Trace:
             return False
         if edge.source not in self._branch:
             return None
+        if edge.source in self._failed:
+            return edge.condition == "error"
         taken = self._branch[edge.source]
+        if taken is None:
+            return edge.condition != "error"
         has_edge = any(other.condition == taken for other in self._graph.outgoing[edge.source])
-        return taken is None or edge.condition == (taken if has_edge else None)
+        return edge.condition == (taken if has_edge else None)
 
 
 def _name(row: Kept) -> str:

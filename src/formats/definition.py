@@ -32,7 +32,7 @@ class Origins:
 @dataclass(frozen=True)
 class Definition:
     graph: dict[str, Any]
-    """Native: `{"nodes": [...], "edges": [...], "queue"?, "metadata"?}`. Shares its inner values with what was read."""
+    """Native: `{"nodes": [...], "edges": [...], "queue"?, ..., "metadata"?}`. Shares its values with what was read."""
     name: str | None = None
     description: str | None = None
     initial_context: dict[str, Any] | None = None

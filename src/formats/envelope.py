@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from src.core.errors import escape_pointer
+from src.core.policy import RunPolicy
 from src.formats.draft import Draft, Findings, quoted, same
 
 _ABOUT: dict[str, tuple[type, str]] = {
@@ -13,7 +14,7 @@ _ABOUT: dict[str, tuple[type, str]] = {
     "initial_context": (dict, "an object"),
 }
 LISTS = ("nodes", "edges", "nodes_json", "edges_json")
-OF_THE_GRAPH = ("queue",)
+OF_THE_GRAPH = tuple(RunPolicy.model_fields)
 """What a graph says about all of its nodes."""
 _READ = frozenset({*_ABOUT, *LISTS, "viewport", "metadata"})
 _OF_THE_ROW = frozenset({"graph_definition", "id", "version", "client_id", "created_at", "updated_at", "archived_at"})

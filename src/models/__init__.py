@@ -4,6 +4,7 @@ from src.models.clients import Client
 from src.models.columns import Base
 from src.models.executions import Blob, ChainOfWork, Execution, ExecutionEvent
 from src.models.processes import Process
+from src.models.reviews import Review
 from src.models.workflows import Workflow, WorkflowVersion
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Execution",
     "ExecutionEvent",
     "Process",
+    "Review",
     "Workflow",
     "WorkflowVersion",
 ]

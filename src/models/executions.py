@@ -30,6 +30,15 @@ class Execution(Base):
             sqlite_where=text("completed_at IS NULL"),
             postgresql_where=text("completed_at IS NULL"),
         ),
+        Index(
+            "uq_executions_parent_id_parent_node_id_parent_item",
+            "parent_id",
+            "parent_node_id",
+            "parent_item",
+            unique=True,
+            sqlite_where=text("parent_id IS NOT NULL"),
+            postgresql_where=text("parent_id IS NOT NULL"),
+        ),
         _one_for_each_key("uq_executions_idempotency_key", "idempotency_key", client="NULL"),
         _one_for_each_key("uq_executions_client_id_idempotency_key", "client_id", "idempotency_key", client="NOT NULL"),
         {"sqlite_autoincrement": True},
@@ -57,6 +66,12 @@ class Execution(Base):
     """Of the request that came with the key: the same key with another one is refused."""
     parent_id: Mapped[int | None] = mapped_column(BIG, ForeignKey("executions.id"))
     parent_node_id: Mapped[str | None]
+    parent_item: Mapped[int | None]
+    """Its place among the children of that node, from 0."""
+    subgraph: Mapped[str | None]
+    """Where the graph of a `map` is inline: the ids of the nodes that hold it, as a JSON Pointer."""
+    depth: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How many parents it has above it."""
     origin_id: Mapped[int | None] = mapped_column(BIG, ForeignKey("executions.id"))
     origin_node_id: Mapped[str | None]
     lease_owner: Mapped[str | None]
@@ -110,6 +125,14 @@ class ChainOfWork(Base):
     error_message: Mapped[str | None]
     error_traceback: Mapped[str | None]
     logs: Mapped[str | None]
+    waiting_for: Mapped[str | None]
+    """`retry`, `time`, `child` or `review`: why the attempt is not the last."""
+    wakes_at: Mapped[datetime | None]
+    """When the node runs again, whatever has happened by then."""
+    details: Mapped[dict[str, Any] | None] = mapped_column(DOCUMENT)
+    """What whoever it waits for needs to know."""
+    origin_attempt_id: Mapped[int | None] = mapped_column(BIG)
+    """The attempt of an earlier execution that this one stands for: a retry or a rerun did not repeat it."""
     execution_time: Mapped[float]
     """Seconds, real for failures too; without the wait for a place in the sandbox."""
     sandbox_level: Mapped[str | None]

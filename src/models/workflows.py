@@ -34,6 +34,8 @@ class Workflow(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     archived_at: Mapped[datetime | None]
+    paused_at: Mapped[datetime | None]
+    """New runs are held back since then."""
 
 
 class WorkflowVersion(Base):

@@ -15,6 +15,7 @@ from src.nodes.end import End
 from src.nodes.function import Function
 from src.nodes.start import Start
 from src.nodes.transform import Transform
+from src.nodes.wait import Wait
 from src.sandbox.executor import CodeExecutor
 
 KINDS: dict[str, type[NodeConfig]] = {
@@ -24,6 +25,7 @@ KINDS: dict[str, type[NodeConfig]] = {
     "decision": Decision,
     "transform": Transform,
     "function": Function,
+    "wait": Wait,
 }
 
 

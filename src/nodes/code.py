@@ -3,6 +3,7 @@
 import json
 from typing import Literal, Protocol
 
+from src.core.classify import class_of
 from src.core.outcome import Context, ErrorClass, Failed, Json, NodeError
 from src.nodes.config import NodeContext
 from src.sandbox.executor import CodeRequest, CodeResult, ErrorInfo, Limits
@@ -52,7 +53,7 @@ def run_code(
 def failure(result: CodeResult) -> Failed:
     """What it means for the node that its code did not end well."""
     error = result.error or ErrorInfo(result.status, "the code did not end well")
-    error_class = ErrorClass.TRANSIENT if result.status in TRANSIENT else ErrorClass.PERMANENT
+    error_class = ErrorClass.TRANSIENT if result.status in TRANSIENT else class_of(error.type)
     return Failed(NodeError(error.type, error.message, error_class, error.traceback), result.logs, result.usage)
 
 

@@ -3,29 +3,18 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from src.core.definition import QUEUE
 from src.core.node import Visit
 from src.core.outcome import Json, Outcome
+from src.core.policy import QueueName
+from src.core.retry import RetryPolicy
 from src.sandbox.executor import CodeExecutor
 
 Registered = Callable[..., Any]
 """A function of the deployment: `f(context)` or `f(context, node)`."""
-
-
-class RetryPolicy(BaseModel):
-    """How often, and how far apart, a transient failure is tried again."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_attempts: int = Field(3, ge=1, le=100)
-    interval_seconds: float = Field(2.0, ge=0)
-    backoff_rate: float = Field(2.0, ge=1)
-    max_delay_seconds: float = Field(3600.0, ge=0)
-    jitter: Literal["full", "none"] = "full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +37,7 @@ class NodeConfig(BaseModel):
     timeout: Annotated[float | None, Field(gt=0, le=86_400)] = None
     """Seconds for one attempt. A kind that can be interrupted is; a `function` is only told."""
     retry: RetryPolicy | None = None
-    queue: Annotated[str | None, Field(pattern=f"^{QUEUE.pattern}$")] = None
+    queue: QueueName | None = None
     """The worker queue that this node wants to run on."""
     needs_review_on: Json = None
     position: Json = None

@@ -18,6 +18,7 @@ from src.models import ChainOfWork, Execution, ExecutionEvent
 from src.models.columns import json_rows
 from src.runtime.blobs import fatten
 from src.runtime.clients import Clients
+from src.runtime.leases import ENDS_OF_CLAIMS
 from src.runtime.queue import Priority
 from src.runtime.rows import outcome_of
 from src.runtime.store import NewExecution
@@ -25,7 +26,7 @@ from src.runtime.workflows import Workflows
 
 SUMMARY = (
     Execution.id, Execution.task_id, Execution.workflow_id, Execution.workflow_version, Execution.client_id,
-    Execution.status, Execution.mode, Execution.error,
+    Execution.status, Execution.mode, Execution.waiting_for, Execution.wake_at, Execution.error,
     Execution.execution_time, Execution.created_at, Execution.started_at, Execution.completed_at,
 )  # fmt: skip
 _ATTEMPTS = (
@@ -183,7 +184,7 @@ class Executions:
     def verify(self, execution_id: int) -> list[str]:
         """What is wrong with the history of an execution, a sentence each. Raises NotFound."""
         found = self.find(execution_id)
-        returned = (ExecutionEvent.execution_id == execution_id, ExecutionEvent.kind.in_(("recovered", "handed_off")))
+        returned = (ExecutionEvent.execution_id == execution_id, ExecutionEvent.kind.in_(ENDS_OF_CLAIMS))
         with self._database.read() as connection:
             returns = connection.execute(select(func.count()).select_from(ExecutionEvent).where(*returned)).scalar_one()
         execution = found.row
@@ -234,11 +235,13 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
 
 def _entry(plan: Plan, row: Row[Any], output: Context | None) -> Entry:
     seen = plan.context_of(row.node_id)
-    if row.status in (AttemptStatus.SUCCESS, AttemptStatus.FAILED):
-        plan.record(row.node_id, outcome_of(row, output or {}))
+    plan.record(row.node_id, outcome_of(row, output or {}))
     return Entry(row, seen, output)
 
 
 def _kept(row: Row[Any], output: Context | None) -> Kept:
     status = AttemptStatus(row.status)
-    return Kept(row.node_id, row.node_type, row.attempt, status, output or {}, row.decision_result, row.lease_token)
+    error = {"type": row.error_type, "message": row.error_message, "class": row.error_class}
+    return Kept(
+        row.node_id, row.node_type, row.attempt, status, output or {}, row.decision_result, row.lease_token, error
+    )

@@ -18,8 +18,15 @@ from src.models.columns import moment
 
 logger = logging.getLogger(__name__)
 
+LOOK_SECONDS = 1.0
+"""How long at most a stopped execution keeps its node in flight running."""
 RECOVERED = "recovered"
 HANDED_OFF = "handed_off"
+PAUSED = "paused"
+WOKEN = "woken"
+STOPPED = "stopped"
+ENDS_OF_CLAIMS = (RECOVERED, HANDED_OFF, PAUSED, WOKEN, STOPPED)
+"""Events after which the next claim is a new one, or the fence has been raised."""
 IN_THE_QUEUE = {"status": Status.QUEUED, "lease_owner": None, "lease_until": None, "queued_at": moment(0.0)}
 """The columns of an execution that goes back into the queue."""
 
@@ -48,6 +55,26 @@ class Leases:
             if self._held.get(claim.execution_id) is claim:
                 del self._held[claim.execution_id]
 
+    def lose(self, execution_id: int) -> None:
+        """What still runs here for an execution runs for nobody."""
+        with self._lock:
+            claim = self._held.get(execution_id)
+        if claim is not None:
+            claim.lost.set()
+
+    def look(self) -> None:
+        """Find out which executions are another's by now, or have been stopped, without waiting for a renewal."""
+        with self._lock:
+            held = dict(self._held)
+        if not held:
+            return
+        query = select(Execution.id, Execution.lease_token).where(Execution.id.in_(held))
+        with self._database.read() as connection:
+            tokens = {row.id: row.lease_token for row in connection.execute(query)}
+        for claim in held.values():
+            if tokens.get(claim.execution_id) != claim.token:
+                claim.lost.set()
+
     def close(self) -> None:
         self._closed.set()
         if self._thread is not None:
@@ -75,8 +102,11 @@ class Leases:
 
     def _keep_renewing(self) -> None:
         renewed_at = time.monotonic()
-        while not self._closed.wait(self.seconds / 3):
+        while not self._closed.wait(min(self.seconds / 3, LOOK_SECONDS)):
             try:
+                if time.monotonic() - renewed_at < self.seconds / 3:
+                    self.look()
+                    continue
                 self.renew()
                 renewed_at = time.monotonic()
             except (NotReady, SQLAlchemyError) as error:

@@ -2,12 +2,11 @@
 
 import json
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import LifoQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.engine.interfaces import DBAPICursor
@@ -15,6 +14,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from src.core.errors import KeyTaken, LeaseLost, NotReady
 from src.core.failpoint import failpoint
+from src.core.status import Status
 from src.database import Database
 from src.models import ChainOfWork, Execution
 from src.runtime.group_commit import GroupCommit
@@ -44,6 +44,12 @@ class Entry:
     blobs: Sequence[Row] = ()
 
 
+class Written(NamedTuple):
+    execution_id: int
+    requested: str | None = None
+    """What an operator asks of the run; brought along by the statement that wrote its attempts."""
+
+
 class Ledger:
     """Writes entries in groups, one transaction and one commit for each group. An entry is written only where its token
     still is its execution's; the very statement that writes decides that.
@@ -54,10 +60,10 @@ class Ledger:
         self._writers: LifoQueue[_Writer] = LifoQueue()  # the last in is the first out: a lone run keeps to one
         for _ in range(count):
             self._writers.put(_Writer(database, lease_seconds, patience_seconds))
-        self._group: GroupCommit[Entry, int] = GroupCommit(self._flush, leaders=count)
+        self._group: GroupCommit[Entry, Written] = GroupCommit(self._flush, leaders=count)
 
-    def write(self, entry: Entry) -> int:
-        """Make `entry` durable; answers the id of its execution.
+    def write(self, entry: Entry) -> Written:
+        """Make `entry` durable.
 
         Raises:
             KeyTaken: an execution with this idempotency key is there already.
@@ -65,15 +71,15 @@ class Ledger:
             NotReady: the database did not answer for as long as there was patience.
         """
         failpoint(f"{entry.name}.before_commit")
-        execution_id = self._group.submit(entry)
+        written = self._group.submit(entry)
         failpoint(f"{entry.name}.after_commit")
-        return execution_id
+        return written
 
     def close(self) -> None:
         while not self._writers.empty():
             self._writers.get().close()
 
-    def _flush(self, entries: Sequence[Entry]) -> Sequence[int | Exception]:
+    def _flush(self, entries: Sequence[Entry]) -> Sequence[Written | Exception]:
         writer = self._writers.get()
         try:
             return writer.flush(entries)
@@ -92,8 +98,8 @@ class _Writer:
     def close(self) -> None:
         self._session.close()
 
-    def flush(self, entries: Sequence[Entry]) -> Sequence[int | Exception]:
-        """Answers an execution's id, or what went wrong, for each entry."""
+    def flush(self, entries: Sequence[Entry]) -> Sequence[Written | Exception]:
+        """Answers what was written, or what went wrong, for each entry."""
         try:
             return self._session.transaction(entries)
         except (self._session.errors, UnicodeEncodeError) as error:
@@ -106,7 +112,7 @@ class _Writer:
             # A row that the database refuses fails its own run, not those it happened to share a transaction with.
             return [answer for entry in entries for answer in self.flush([entry])]
 
-    def _flush_when_it_is_back(self, entries: Sequence[Entry]) -> Sequence[int | Exception]:
+    def _flush_when_it_is_back(self, entries: Sequence[Entry]) -> Sequence[Written | Exception]:
         """Finished outputs wait in memory, so an outage does not repeat what nodes have done. The commit whose answer
         was lost may have happened: what stands there under our token is ours.
         """
@@ -116,9 +122,9 @@ class _Writer:
             time.sleep(0.2)
             try:
                 found = [self._found(entry) for entry in entries]
-                missing = [entry for entry, execution_id in zip(entries, found, strict=True) if execution_id is None]
+                missing = [entry for entry, there in zip(entries, found, strict=True) if there is None]
                 written = iter(self._session.transaction(missing) if missing else ())
-                return [next(written) if execution_id is None else execution_id for execution_id in found]
+                return [next(written) if there is None else there for there in found]
             except NotReady:
                 continue
             except self._session.errors as error:
@@ -126,13 +132,13 @@ class _Writer:
                     return [self._once_more(entry) for entry in entries]
         return [NotReady(f"The database has not answered for {self._patience_seconds:g} s.")] * len(entries)
 
-    def _once_more(self, entry: Entry) -> int | Exception:
+    def _once_more(self, entry: Entry) -> Written | Exception:
         """Alone. What was sent before the connection broke may have come through after the first look."""
         found = self._found(entry)
         return self.flush([entry])[0] if found is None else found
 
-    def _found(self, entry: Entry) -> int | None:
-        """The id of the execution, where `entry` was written already."""
+    def _found(self, entry: Entry) -> Written | None:
+        """What the answer would have been, where `entry` was written already."""
         if entry.new:
             query = select(Execution.id).where(Execution.task_id == entry.new["task_id"])
         elif entry.attempts:
@@ -147,10 +153,11 @@ class _Writer:
             query = select(Execution.id).where(
                 Execution.id == entry.execution_id,
                 Execution.lease_token == entry.token,
-                Execution.completed_at.is_not(None),
+                Execution.status != Status.RUNNING,
             )
         with self._database.read() as connection:
-            return connection.execute(query).scalar()
+            execution_id = connection.execute(query).scalar()
+        return None if execution_id is None else Written(execution_id)
 
 
 class _Session:
@@ -181,12 +188,15 @@ class _Session:
             self._connection.invalidate()
         self._connection = self._cursor = None
 
-    def transaction(self, entries: Sequence[Entry]) -> Sequence[int | Exception]:
-        """Write the entries and commit; answers their executions' ids, or LeaseLost for those that were not written."""
+    def transaction(self, entries: Sequence[Entry]) -> Sequence[Written | Exception]:
+        """Write the entries and commit; answers for each, with what was wrong with those that were not."""
         with self._database.turn:
             written = self._commit(_steps(entries))
         ids = {task_id: execution_id for execution_id, task_id in written.get("create", ())}
-        kept, settled = Counter(written.get("keep", ())), set(written.get("settle", ()))
+        kept: dict[tuple[int, int], list[str | None]] = {}
+        for execution_id, token, requested in written.get("keep", ()):
+            kept.setdefault((execution_id, token), []).append(requested)
+        settled = set(written.get("settle", ()))
         return [_answer(entry, ids, kept, settled) for entry in entries]
 
     def _commit(self, steps: dict[str, list[Row]]) -> dict[str, list[Any]]:
@@ -251,12 +261,16 @@ def _as_text(rows: list[Row]) -> str:
 
 
 def _answer(
-    entry: Entry, ids: dict[str, int], kept: Counter[tuple[int, int]], settled: set[tuple[int, int]]
-) -> int | Exception:
+    entry: Entry,
+    ids: dict[str, int],
+    kept: dict[tuple[int, int], list[str | None]],
+    settled: set[tuple[int, int]],
+) -> Written | Exception:
     if entry.new:
         execution_id = ids.get(entry.new["task_id"])
-        return KeyTaken(entry.new["idempotency_key"]) if execution_id is None else execution_id
+        return KeyTaken(entry.new["idempotency_key"]) if execution_id is None else Written(execution_id)
     key = (entry.execution_id, entry.token)
-    if kept[key] != len(entry.attempts) or (entry.settlement and key not in settled):
+    requested = kept.get(key, [])
+    if len(requested) != len(entry.attempts) or (entry.settlement and key not in settled):
         return LeaseLost(entry.execution_id)
-    return entry.execution_id
+    return Written(entry.execution_id, requested[0] if requested else None)

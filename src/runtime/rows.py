@@ -4,7 +4,18 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from src.core.outcome import Attempt, Context, ErrorClass, Failed, NodeError, Outcome, Succeeded, Usage, Waiting
+from src.core.outcome import (
+    Attempt,
+    Context,
+    ErrorClass,
+    Failed,
+    NodeError,
+    Outcome,
+    Succeeded,
+    Usage,
+    WaitFor,
+    Waiting,
+)
 from src.core.status import AttemptStatus
 from src.core.store import Claim
 from src.core.values import plain_text
@@ -20,8 +31,15 @@ def outcome_of(row: Any, output: Context) -> Outcome:
     """The outcome that a row keeps."""
     if row.status == AttemptStatus.SUCCESS:
         return Succeeded(output, row.decision_result)
-    error = NodeError(row.error_type, row.error_message, ErrorClass(row.error_class), row.error_traceback or "")
+    error = _error(row) if row.error_type is not None else None
+    if row.status in (AttemptStatus.WAITING, AttemptStatus.RETRY):
+        return Waiting(WaitFor(row.waiting_for), row.wakes_at, row.details or {}, error, output)
+    assert error is not None, "an attempt that failed has an error"
     return Failed(error)
+
+
+def _error(row: Any) -> NodeError:
+    return NodeError(row.error_type, row.error_message, ErrorClass(row.error_class), row.error_traceback or "")
 
 
 def attempt_rows(claim: Claim, attempts: Iterable[Attempt]) -> tuple[list[Row], list[Row]]:
@@ -74,10 +92,26 @@ def _attempt_row(claim: Claim, attempt: Attempt, blobs: list[Row]) -> Row:
                 row |= _choice(outcome.branch, claim.graph.branches[attempt.node_id])
         case Failed(error=error):
             row["status"] = AttemptStatus.FAILED
-            row |= {f"error_{name}": value for name, value in error_columns(error).items()}
+            row |= _why(error)
         case Waiting():
-            row["status"] = AttemptStatus.WAITING
+            row |= _wait(outcome)
+            row["output_result"], found = slim(outcome.output) if outcome.output else (None, {})
+            blobs += blob_rows(found, attempt.ended_at)
     return row
+
+
+def _why(error: NodeError) -> Row:
+    return {f"error_{name}": value for name, value in error_columns(error).items()}
+
+
+def _wait(waiting: Waiting) -> Row:
+    row: Row = {
+        "status": AttemptStatus.RETRY if waiting.reason is WaitFor.RETRY else AttemptStatus.WAITING,
+        "waiting_for": waiting.reason,
+        "wakes_at": timestamp(waiting.until) if waiting.until else None,
+        "details": waiting.details or None,
+    }
+    return row | (_why(waiting.error) if waiting.error else {})
 
 
 def _usage(usage: Usage) -> Row:

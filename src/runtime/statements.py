@@ -33,7 +33,7 @@ NEW = [
     "rings",
 ]
 ATTEMPT = [column.name for column in CHAIN.columns if column.name not in ("id", "code_executed")]
-SETTLEMENT = ["status", "result", "error", "completed_at", "execution_time"]
+SETTLEMENT = ["status", "waiting_for", "wake_at", "result", "error", "completed_at", "execution_time"]
 BLOB = ["sha256", "content", "created_at"]
 
 BY_KEY = "AND executions.id = ANY (ARRAY(SELECT (each ->> '{}')::bigint FROM json_array_elements($1) AS each)) "
@@ -47,6 +47,7 @@ def statements(*, is_sqlite: bool, lease_seconds: float) -> dict[str, str]:
     now, lease_until = (moment(literal_column(repr(after))).compile(dialect=dialect) for after in (0.0, lease_seconds))
     running = f"executions.status = '{Status.RUNNING}' AND executions.lease_token = r.lease_token"
     named = "" if is_sqlite else BY_KEY
+    asked = "(SELECT e.requested FROM executions AS e WHERE e.id = execution_id)"
     lock = "" if is_sqlite else "FOR SHARE OF executions"
 
     def rows(table: FromClause, names: Iterable[str]) -> str:
@@ -62,7 +63,7 @@ def statements(*, is_sqlite: bool, lease_seconds: float) -> dict[str, str]:
         "keep": f"INSERT INTO chain_of_work ({_list(ATTEMPT)}) SELECT {_list(ATTEMPT, 'r')} "
         f"FROM {rows(CHAIN, ATTEMPT)} JOIN executions ON executions.id = r.execution_id AND {running} "
         f"{named.format('execution_id')}"
-        f"ORDER BY r.place {lock} RETURNING execution_id, lease_token",
+        f"ORDER BY r.place {lock} RETURNING execution_id, lease_token, {asked}",
         "settle": f"UPDATE executions SET {', '.join(f'{name} = r.{name}' for name in SETTLEMENT)}, "
         f"lease_owner = NULL, lease_until = NULL FROM {rows(EXECUTIONS, ['id', 'lease_token', *SETTLEMENT])} "
         f"WHERE executions.id = r.id AND {running} {named.format('id')}RETURNING executions.id, executions.lease_token",

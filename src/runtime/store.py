@@ -4,24 +4,26 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import case, func, select, update
 
 from src.core.errors import LeaseLost
 from src.core.graph import Graph
-from src.core.outcome import Attempt, Context, Outcome
+from src.core.outcome import Attempt, Context
 from src.core.plan import Verdict
-from src.core.slice import HandOff
-from src.core.status import AttemptStatus, Mode, Status, may_become
+from src.core.slice import HandOff, Reason
+from src.core.status import PAUSE, Mode, Status, may_become
 from src.core.store import Claim
 from src.database import Database
-from src.models import ChainOfWork, Execution, ExecutionEvent
+from src.models import Execution
 from src.models.columns import moment
 from src.runtime.blobs import fatten, slim
-from src.runtime.leases import HANDED_OFF, IN_THE_QUEUE, RECOVERED, Leases, add_event
+from src.runtime.history import answers_to, interruptions_since, past_of
+from src.runtime.leases import HANDED_OFF, IN_THE_QUEUE, PAUSED, Leases, add_event
 from src.runtime.ledger import Entry, Ledger, Row
 from src.runtime.queue import Priority
-from src.runtime.rows import attempt_rows, blob_rows, error_columns, outcome_of, timestamp
+from src.runtime.rows import attempt_rows, blob_rows, error_columns, timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class SqlStore:
 
     Args:
         mode: how an execution runs that this process takes out of the queue.
+        settled: told of every end that somebody else may wait for, or that may be over already: of a wait, of a child.
     """
 
     def __init__(
@@ -51,8 +54,10 @@ class SqlStore:
         load_graph: Callable[[int, int], Graph],
         *,
         mode: Mode = Mode.INLINE,
+        settled: Callable[[Claim, Verdict], None] = lambda *_: None,
     ) -> None:
         self._mode = mode
+        self._settled = settled
         self._database = database
         self._ledger = ledger
         self._leases = leases
@@ -76,7 +81,7 @@ class SqlStore:
         """Write the execution into the queue; answers its id. To be rung for at once. Raises KeyTaken."""
         graph = self._load_graph(new.workflow_id, new.workflow_version)
         now = datetime.now(UTC)
-        waiting = {"status": Status.QUEUED, "mode": mode, "queue": graph.queue, "lease_token": 0, "rings": 1}
+        waiting = {"status": Status.QUEUED, "mode": mode, "queue": graph.policy.queue, "lease_token": 0, "rings": 1}
         return self._write_new(self._row(new, now) | waiting, new, now)
 
     def _row(self, new: NewExecution, now: datetime) -> Row:
@@ -93,7 +98,9 @@ class SqlStore:
 
     def _write_new(self, row: Row, new: NewExecution, now: datetime) -> int:
         row["initial_context"], blobs = slim(new.initial_context)
-        return self._ledger.write(Entry("create", row["lease_token"], new=row, blobs=blob_rows(blobs, now)))
+        return self._ledger.write(
+            Entry("create", row["lease_token"], new=row, blobs=blob_rows(blobs, now))
+        ).execution_id
 
     def claim(self, execution_id: int) -> Claim | None:
         granted = self._granted.pop(execution_id, None)
@@ -111,13 +118,17 @@ class SqlStore:
             self._leases.hold(claim)
         return claim
 
-    def checkpoint(self, claim: Claim, attempts: Sequence[Attempt]) -> None:
+    def checkpoint(self, claim: Claim, attempts: Sequence[Attempt]) -> bool:
         rows, blobs = attempt_rows(claim, attempts)
-        self._ledger.write(Entry("checkpoint", claim.token, claim.execution_id, attempts=rows, blobs=blobs))
+        written = self._ledger.write(Entry("checkpoint", claim.token, claim.execution_id, attempts=rows, blobs=blobs))
+        return bool(written.requested == PAUSE)
 
     def settle(self, claim: Claim, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
         rows, blobs = attempt_rows(claim, attempts)
         settlement: Row = {"id": claim.execution_id, "lease_token": claim.token, "status": verdict.status}
+        if verdict.waits:
+            settlement["waiting_for"] = verdict.waiting_for
+            settlement["wake_at"] = timestamp(verdict.wake_at) if verdict.wake_at else None
         if verdict.status.is_final:
             now = datetime.now(UTC)
             settlement["result"], big = slim(verdict.result)
@@ -127,16 +138,23 @@ class SqlStore:
             settlement["execution_time"] = (now - claim.started_at).total_seconds()
             blobs += blob_rows(big, now)
         self._ledger.write(Entry("settle", claim.token, claim.execution_id, None, rows, settlement, blobs))
+        if verdict.waits or claim.parent_id is not None:
+            self._settled(claim, verdict)
 
     def release(self, claim: Claim, hand_off: HandOff) -> None:
         mine = (Execution.id == claim.execution_id, Execution.lease_token == claim.token)
         query = update(Execution).where(*mine, Execution.status == Status.RUNNING)
+        is_pause = hand_off.reason is Reason.PAUSE
         with self._database.write("release") as connection:
-            freed = connection.execute(query.values(**IN_THE_QUEUE, queue=hand_off.queue, rung_at=moment(0.0), rings=1))
-            if not freed.rowcount:
+            values: dict[str, Any] = IN_THE_QUEUE | {"queue": hand_off.queue, "rung_at": moment(0.0), "rings": 1}
+            if is_pause:  # unless somebody has just let it go on
+                asked = Execution.requested == PAUSE
+                values |= {"status": case((asked, Status.PAUSED), else_=Status.QUEUED), "requested": None}
+            if not connection.execute(query.values(**values)).rowcount:
                 raise LeaseLost(claim.execution_id)
             data = {"reason": hand_off.reason, "queue": hand_off.queue}
-            add_event(connection, claim.execution_id, HANDED_OFF, self._leases.owner, claim.token, **data)
+            kind = PAUSED if is_pause else HANDED_OFF
+            add_event(connection, claim.execution_id, kind, self._leases.owner, claim.token, **data)
 
     def forget(self, claim: Claim) -> None:
         self._leases.forget(claim)
@@ -144,70 +162,40 @@ class SqlStore:
     def _take(self, execution_id: int, graph: Graph) -> Claim | None:
         """One conditional update: of all who try, one wins."""
         query = update(Execution).where(Execution.id == execution_id, Execution.status.in_(may_become(Status.RUNNING)))
-        now = datetime.now(UTC)
+        taken = {
+            "status": Status.RUNNING,
+            "lease_token": Execution.lease_token + 1,
+            "lease_owner": self._leases.owner,
+            "lease_until": moment(self._leases.seconds),
+            "mode": self._mode,
+            "started_at": func.coalesce(Execution.started_at, datetime.now(UTC)),
+        }
         with self._database.write("claim") as connection:
-            row = connection.execute(
-                query.values(
-                    status=Status.RUNNING,
-                    lease_token=Execution.lease_token + 1,
-                    lease_owner=self._leases.owner,
-                    lease_until=moment(self._leases.seconds),
-                    mode=self._mode,
-                    started_at=func.coalesce(Execution.started_at, now),
-                ).returning(*_CLAIMED)
-            ).one_or_none()
+            row = connection.execute(query.values(**taken).returning(*_CLAIMED)).one_or_none()
             if row is None:
                 return None
-            history, attempts, newest_token = _history(connection, execution_id)
-            initial_context = fatten(connection, [row.initial_context])[0] or {}
-            interruptions = _interruptions(connection, execution_id, newest_token) if row.lease_token > 1 else 0
-        return Claim(
-            execution_id,
-            row.lease_token,
-            row.task_id,
-            graph,
-            initial_context,
-            row.started_at,
-            history,
-            attempts,
-            queue=row.queue,
-            interruptions=interruptions,
-        )
+            past = past_of(connection, execution_id)
+            return Claim(
+                execution_id,
+                row.lease_token,
+                row.task_id,
+                graph,
+                fatten(connection, [row.initial_context])[0] or {},
+                row.started_at,
+                past.outcomes,
+                past.attempts,
+                queue=row.queue,
+                parent_id=row.parent_id,
+                depth=row.depth,
+                answers=answers_to(connection, execution_id, past),
+                woken_for=row.woken_for,
+                is_asked_to_pause=row.requested == PAUSE,
+                interruptions=interruptions_since(connection, execution_id, past) if row.lease_token > 1 else 0,
+            )
 
 
 _CLAIMED = (
-    Execution.lease_token, Execution.task_id, Execution.initial_context, Execution.started_at, Execution.queue
+    Execution.lease_token, Execution.task_id, Execution.initial_context, Execution.started_at, Execution.queue,
+    Execution.parent_id, Execution.depth, Execution.requested,
+    case((Execution.wake_at <= moment(0.0), Execution.wake_at)).label("woken_for"),
 )  # fmt: skip
-
-
-def _interruptions(connection: Connection, execution_id: int, newest_token: int) -> int:
-    """How many runners have died since the one that wrote the last checkpoint, that one included."""
-    recovered = (ExecutionEvent.execution_id == execution_id, ExecutionEvent.kind == RECOVERED)
-    deaths = connection.execute(select(ExecutionEvent.data).where(*recovered)).scalars()
-    return sum(data["lease_token"] >= newest_token for data in deaths if data)
-
-
-def _history(connection: Connection, execution_id: int) -> tuple[list[tuple[str, Outcome]], dict[str, int], int]:
-    """The outcomes of an execution in the order they were written, how many attempts each node has had, and the token
-    of the last one.
-    """
-    chain = ChainOfWork
-    rows = connection.execute(
-        select(
-            chain.node_id, chain.status, chain.lease_token, chain.output_result, chain.decision_result,
-            chain.error_type, chain.error_class, chain.error_message, chain.error_traceback,
-        )
-        .where(chain.execution_id == execution_id)
-        .order_by(chain.id)
-    ).all()  # fmt: skip
-    outputs = fatten(connection, [row.output_result for row in rows])
-    attempts: dict[str, int] = {}
-    for row in rows:
-        attempts[row.node_id] = attempts.get(row.node_id, 0) + 1
-    settled = (AttemptStatus.SUCCESS, AttemptStatus.FAILED)
-    history = [
-        (row.node_id, outcome_of(row, output or {}))
-        for row, output in zip(rows, outputs, strict=True)
-        if row.status in settled
-    ]
-    return history, attempts, rows[-1].lease_token if rows else 0

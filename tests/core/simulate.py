@@ -13,11 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from src.core.engine import GraphEngine, Run
+from src.core.engine import GraphEngine
 from src.core.errors import LeaseLost
 from src.core.node import Visit
 from src.core.outcome import Attempt, Context, Outcome
 from src.core.plan import Verdict
+from src.core.run import Run
 from src.core.slice import HandOff, Reason
 from src.core.status import Status
 from src.core.store import Claim, Store
@@ -61,10 +62,11 @@ class CrashingStore:
         claim = self._store.claim(execution_id)
         return claim and replace(claim, interruptions=0)  # there is more trouble here than a node could cause
 
-    def checkpoint(self, claim: Claim, attempts: Sequence[Attempt]) -> None:
+    def checkpoint(self, claim: Claim, attempts: Sequence[Attempt]) -> bool:
         self._crash(self.crash_before)
-        self._store.checkpoint(claim, attempts)
+        is_asked = self._store.checkpoint(claim, attempts)
         self._crash(self.crash_after)
+        return is_asked
 
     def settle(self, claim: Claim, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
         self._crash(self.crash_before)

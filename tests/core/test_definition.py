@@ -11,6 +11,7 @@ from src.core.definition import MAX_ID, MAX_NODES, build_graph
 from src.core.errors import DefinitionError, Problem
 from src.core.graph import Edge
 from src.core.outcome import Json
+from src.core.policy import RunPolicy
 from src.nodes import InstalledKinds
 from src.nodes.config import Registered
 from src.sandbox.executor import RefusingExecutor
@@ -480,6 +481,9 @@ EDGES = st.fixed_dictionaries(
 )
 
 
+PLACES = tuple(f"/{name}" for name in ("nodes", "edges", *RunPolicy.model_fields))
+
+
 @given(
     st.fixed_dictionaries(
         {"nodes": st.lists(NODES | ANYTHING, max_size=5) | ANYTHING, "edges": st.lists(EDGES | ANYTHING, max_size=6)}
@@ -489,7 +493,7 @@ EDGES = st.fixed_dictionaries(
 def test_any_json_object_ends_as_a_graph_or_as_its_problems(definition: dict[str, Json]) -> None:
     found = problems_of(definition)
 
-    assert all(problem.pointer.startswith(("/nodes", "/edges")) and problem.detail for problem in found)
+    assert all(problem.pointer.startswith(PLACES) and problem.detail for problem in found)
 
 
 @pytest.mark.parametrize(

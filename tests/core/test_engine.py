@@ -10,12 +10,12 @@ import pytest
 from src.core.engine import GraphEngine, NodeChange
 from src.core.errors import LeaseLost
 from src.core.node import Visit
-from src.core.outcome import Failed, Outcome, Succeeded, Waiting
+from src.core.outcome import Failed, Outcome, Succeeded, WaitFor, Waiting
 from src.core.slice import HandOff, Reason
 from src.core.status import Status
 from src.core.store import Store
 from src.core.verify import violations
-from tests.builders import attempt_at, failed, graph_of
+from tests.builders import NOON, attempt_at, failed, graph_of
 from tests.fakes import Behaviour, FakeKinds, MemoryStore
 
 PATIENCE_SECONDS = 5.0
@@ -357,7 +357,7 @@ def test_one_output_of_two_parallel_nodes_wins_by_definition_and_not_by_speed(
 def test_a_run_in_which_a_node_waits_does_what_it_can_and_waits(store: MemoryStore, engine_of: Engines) -> None:
     execution_id = store.create(graph_of("start -> review -> end", "start -> a -> b -> end"))
 
-    engine_of(store, {"review": lambda visit: Waiting("a review")}).run(execution_id)
+    engine_of(store, {"review": lambda visit: Waiting(WaitFor.TIME)}).run(execution_id)
 
     assert store.status(execution_id) is Status.WAITING
     assert {attempt.node_id for attempt in store.attempts(execution_id)} == {"start", "review", "a", "b"}
@@ -445,10 +445,11 @@ def test_a_node_in_flight_when_another_fails_is_still_kept(store: MemoryStore, e
     is_failure_kept = threading.Event()
 
     class Telling(MemoryStore):
-        def checkpoint(self, claim: Any, attempts: Any) -> None:
-            super().checkpoint(claim, attempts)
+        def checkpoint(self, claim: Any, attempts: Any) -> bool:
+            is_asked = super().checkpoint(claim, attempts)
             if any(isinstance(attempt.outcome, Failed) for attempt in attempts):
                 is_failure_kept.set()
+            return is_asked
 
     def slow(visit: Visit) -> Outcome:
         assert is_failure_kept.wait(PATIENCE_SECONDS)
@@ -730,7 +731,7 @@ def test_attempts_are_numbered_on_from_those_that_left_a_row(store: MemoryStore,
     execution_id = store.create(graph_of("a"))
     claim = store.claim(execution_id)
     assert claim is not None
-    store.checkpoint(claim, [attempt_at("a", Waiting("a moment"))])
+    store.checkpoint(claim, [attempt_at("a", Waiting(WaitFor.TIME, until=NOON))])
     store.release(claim, HandOff(Reason.SLICE))
 
     engine_of(store, {"a": note}).run(execution_id)

@@ -4,7 +4,7 @@ from random import Random
 import pytest
 from hypothesis import given
 
-from src.core.outcome import Context, Outcome, Succeeded, Waiting
+from src.core.outcome import Context, Outcome, Succeeded, WaitFor, Waiting
 from src.core.plan import Plan, Verdict
 from src.core.status import Status
 from tests.builders import Case, failed, graph_of
@@ -262,14 +262,14 @@ def test_a_node_in_flight_when_another_fails_is_still_recorded() -> None:
 def test_a_run_in_which_a_node_waits_is_not_at_its_end() -> None:
     plan = Plan(graph_of("a -> b"))
 
-    assert plan.record("a", Waiting("a review")) == []
+    assert plan.record("a", Waiting(WaitFor.TIME)) == []
 
     assert plan.verdict.status is Status.WAITING
 
 
 def test_a_run_goes_on_when_the_node_that_waited_has_ended() -> None:
     plan = Plan(graph_of("a -> b"))
-    plan.record("a", Waiting("a review"))
+    plan.record("a", Waiting(WaitFor.TIME))
 
     plan.record("a", Succeeded({"a": 1}))
 

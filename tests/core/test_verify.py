@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 
 from src.core.engine import GraphEngine
-from src.core.outcome import Succeeded, Waiting
+from src.core.outcome import Succeeded, WaitFor, Waiting
 from src.core.status import AttemptStatus, Status
 from src.core.verify import History, Kept, violations
 from tests.builders import Case, attempt_at, failed, graph_of
@@ -86,7 +86,7 @@ def test_an_attempt_that_waited_may_be_followed_by_another() -> None:
     claim = store.claim(execution_id)
     assert claim is not None
 
-    store.checkpoint(claim, [attempt_at("a", Waiting("a moment"))])
+    store.checkpoint(claim, [attempt_at("a", Waiting(WaitFor.TIME))])
     store.checkpoint(claim, [attempt_at("a", number=2)])
 
     assert violations(store.history(execution_id)) == []

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from src.core.errors import LeaseLost
-from src.core.outcome import Attempt, Context, ErrorClass, Failed, NodeError, Succeeded, Waiting
+from src.core.outcome import Attempt, Context, ErrorClass, Failed, NodeError, Succeeded, WaitFor, Waiting
 from src.core.plan import Verdict
 from src.core.status import Status
 from src.core.store import Store
@@ -402,14 +402,14 @@ def test_an_error_without_message_or_traceback_comes_back_as_it_was(bench: Bench
 def test_the_next_attempt_at_a_node_is_counted_from_those_that_were_written(bench: Bench) -> None:
     execution_id = bench.create()
     claim = claimed(bench.store.claim(execution_id))
-    bench.store.checkpoint(claim, [attempt("a"), attempt("b", outcome=Waiting("a person"))])
-    bench.store.checkpoint(claim, [attempt("b", outcome=Waiting("a person"), number=2)])
+    bench.store.checkpoint(claim, [attempt("a"), attempt("b", outcome=Waiting(WaitFor.TIME))])
+    bench.store.checkpoint(claim, [attempt("b", outcome=Waiting(WaitFor.TIME), number=2)])
     back_in_the_queue(bench, execution_id)
 
     again = claimed(bench.peer().claim(execution_id))
 
     assert again.attempts == {"a": 1, "b": 2}
-    assert [node_id for node_id, _ in again.history] == ["a"]
+    assert [node_id for node_id, _ in again.history] == ["a", "b", "b"]
 
 
 def test_the_last_attempts_are_written_with_the_end(bench: Bench) -> None:

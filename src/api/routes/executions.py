@@ -42,6 +42,27 @@ async def get_execution(execution_id: Id, nova: Installed, wait: Wait = 0.0) -> 
     return JSONResponse(execution_view(found))
 
 
+@router.post("/executions/{execution_id}/pause", responses={200: {"model": Execution}, **PROBLEMS})
+def pause_execution(execution_id: Id, nova: Installed) -> Response:
+    """Hold an execution at its next node boundary. 409 where it has ended."""
+    nova.control.pause(execution_id)
+    return JSONResponse(execution_view(nova.executions.find(execution_id)))
+
+
+@router.post("/executions/{execution_id}/resume", responses={200: {"model": Execution}, **PROBLEMS})
+def resume_execution(execution_id: Id, nova: Installed) -> Response:
+    """Let an execution go on that was paused. 409 where it is not."""
+    nova.control.resume(execution_id)
+    return JSONResponse(execution_view(nova.executions.find(execution_id)))
+
+
+@router.post("/executions/{execution_id}/stop", responses={200: {"model": Execution}, **PROBLEMS})
+def stop_execution(execution_id: Id, nova: Installed) -> Response:
+    """End an execution at once; code in flight is killed. 409 where it has ended."""
+    nova.control.stop(execution_id)
+    return JSONResponse(execution_view(nova.executions.find(execution_id)))
+
+
 @router.get("/executions/{execution_id}/chain", responses={200: {"model": Chain}, **PROBLEMS})
 def get_chain(execution_id: Id, nova: Installed, limit: Limit = 500, skip: Skip = 0) -> Response:
     """The attempts in the order they were written, each with the context that its node saw."""

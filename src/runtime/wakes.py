@@ -1,0 +1,77 @@
+"""Waking what waits: its time has come, a person has answered, the executions it has started have ended."""
+
+from sqlalchemy import ColumnElement, exists, or_, select, update
+from sqlalchemy.orm import aliased
+
+from src.core.outcome import WaitFor
+from src.core.plan import Verdict
+from src.core.status import MAY_BECOME, AttemptStatus, Status
+from src.core.store import Claim
+from src.database import Database
+from src.models import ChainOfWork, Execution, Review
+from src.models.columns import moment
+from src.runtime.leases import IN_THE_QUEUE, WOKEN, add_event
+from src.runtime.queue import Queue
+
+MAX_WOKEN = 200
+FINAL = [status for status in Status if not MAY_BECOME[status]]
+
+
+class Wakes:
+    def __init__(self, database: Database, queue: Queue) -> None:
+        self._database = database
+        self._queue = queue
+
+    def settled(self, claim: Claim, verdict: Verdict) -> None:
+        """An execution has ended that another may wait for, or waits for what may have happened already."""
+        if verdict.waits:
+            self.wake_if_due(claim.execution_id)
+        elif claim.parent_id is not None:
+            self.wake_if_due(claim.parent_id)
+
+    def wake_due(self) -> None:
+        """For the sweep: put all that is due into the queue."""
+        self._wake(or_(_its_time_has_come(), _is_answered(), _has_ended_children()))
+
+    def wake_if_due(self, execution_id: int) -> None:
+        """Something has happened that the execution may wait for."""
+        self._wake(Execution.id == execution_id, or_(_its_time_has_come(), _is_answered(), _has_ended_children()))
+
+    def _wake(self, *which: ColumnElement[bool]) -> None:
+        waiting = (Execution.status == Status.WAITING, Execution.completed_at.is_(None), *which)
+        ids = select(Execution.id).where(*waiting).limit(MAX_WOKEN)
+        with self._database.read() as connection:
+            if connection.execute(ids.limit(1)).first() is None:
+                return
+        with self._database.write("wake") as connection:
+            due = list(connection.execute(ids.with_for_update(skip_locked=True, of=Execution)).scalars())
+            back = update(Execution).where(Execution.id.in_(due), Execution.status == Status.WAITING)
+            values = IN_THE_QUEUE | {"waiting_for": None, "rung_at": moment(0.0), "rings": 1}
+            rows = connection.execute(back.values(**values).returning(Execution.id, Execution.lease_token)).all()
+            for row in rows:
+                add_event(connection, row.id, WOKEN, None, row.lease_token)
+        self._queue.ring(*(row.id for row in rows))
+
+
+def _its_time_has_come() -> ColumnElement[bool]:
+    return Execution.wake_at <= moment(0.0)
+
+
+def _waits_for(reason: WaitFor, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The last attempt at one of its nodes waits for `reason`, and `conditions` hold for that attempt."""
+    later = aliased(ChainOfWork)
+    same = (later.execution_id == ChainOfWork.execution_id, later.node_id == ChainOfWork.node_id)
+    is_last = ~exists().where(*same, later.attempt > ChainOfWork.attempt)
+    waits = (ChainOfWork.status == AttemptStatus.WAITING, ChainOfWork.waiting_for == reason, is_last)
+    return exists().where(ChainOfWork.execution_id == Execution.id, *waits, *conditions)
+
+
+def _is_answered() -> ColumnElement[bool]:
+    same = (Review.execution_id == ChainOfWork.execution_id, Review.node_id == ChainOfWork.node_id)
+    return _waits_for(WaitFor.REVIEW, exists().where(*same, Review.attempt == ChainOfWork.attempt))
+
+
+def _has_ended_children() -> ColumnElement[bool]:
+    child = aliased(Execution)
+    its = (child.parent_id == ChainOfWork.execution_id, child.parent_node_id == ChainOfWork.node_id)
+    return _waits_for(WaitFor.CHILD, exists().where(*its), ~exists().where(*its, child.status.not_in(FINAL)))
