@@ -32,6 +32,7 @@ from src.runtime.ledger import Ledger
 from src.runtime.presence import Presence
 from src.runtime.processes import Processes
 from src.runtime.queue import MAX_RUNG, Bell, Queue
+from src.runtime.reviews import Reviews
 from src.runtime.run_pool import RunPool
 from src.runtime.store import SqlStore
 from src.runtime.sweeper import Sweeper
@@ -81,6 +82,7 @@ class Nova:
     dispatcher: Dispatcher
     queue: Queue
     control: Control
+    reviews: Reviews
     processes: Processes
     drain: Drain
     workers: Workers | None
@@ -240,6 +242,7 @@ def build(
         dispatcher=dispatcher,
         queue=queue,
         control=Control(database, queue, leases.lose),
+        reviews=Reviews(database, wakes, max_output_bytes=settings.max_output_bytes),
         processes=processes,
         drain=drain,
         workers=_workers(celery, database, queue, processes),

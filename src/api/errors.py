@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from src.core.errors import (
+    AlreadyDecided,
     Busy,
     DefinitionError,
     DuplicateName,
@@ -22,6 +23,7 @@ from src.core.errors import (
     NotReady,
     NovaError,
     Problem,
+    ReviewRefused,
     ValueRefused,
     VersionMismatch,
     pointer_to,
@@ -35,6 +37,8 @@ STATUS: dict[type[NovaError], int] = {
     KeyReused: 422,
     KeyTaken: 409,
     NotAllowed: 409,
+    AlreadyDecided: 409,
+    ReviewRefused: 422,
     VersionMismatch: 412,
     Busy: 503,
     NotReady: 503,

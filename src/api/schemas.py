@@ -144,6 +144,31 @@ class Chain(BaseModel):
     total: int
 
 
+class Review(BaseModel):
+    execution_id: int
+    node_id: str
+    node_type: str
+    attempt: int
+    workflow_id: int
+    workflow: str
+    title: str | None
+    form: dict[str, Any] | None
+    assignees: list[str] | None
+    decisions: list[str]
+    error_type: str | None
+    error_message: str | None
+    input: dict[str, Any]
+    output: dict[str, Any] | None
+    """What the node would have changed, where it has failed for a person to look at."""
+    since: datetime
+    due_at: datetime | None
+
+
+class ReviewList(BaseModel):
+    reviews: list[Review]
+    total: int
+
+
 class Task(BaseModel):
     task_id: str
     status: str

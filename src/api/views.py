@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from src.core.outcome import Context
 from src.core.status import CELERY_WORDS, Status
 from src.runtime.executions import Entry, Found, NodeState
+from src.runtime.reviews import Pending
 
 View = dict[str, Any]
 MAX_TIMED_NODES = 50
@@ -48,6 +50,24 @@ def accepted_view(found: Found) -> View:
     here = f"/executions/{found.row.id}"
     links = {"self": here, "chain": f"{here}/chain", "task": f"/tasks/{found.row.task_id}"}
     return execution_view(found) | {"links": links}
+
+
+def review_view(pending: Pending, seen: Context) -> View:
+    """What waits for a person, with the context that its node saw."""
+    row, details = pending.row, pending.row.details or {}
+    names = (
+        "execution_id",
+        "node_id",
+        "node_type",
+        "attempt",
+        "workflow_id",
+        "workflow",
+        "error_type",
+        "error_message",
+    )
+    view = {name: getattr(row, name) for name in names} | _moments(row, "since", "due_at")
+    view |= {name: details.get(name) for name in ("title", "form", "assignees")}
+    return view | {"decisions": pending.decisions, "input": seen, "output": pending.output}
 
 
 def task_view(found: Found) -> View:

@@ -245,4 +245,4 @@ class GraphEngine:
 
 
 def _waiting(failed: Failed, reason: WaitFor, until: datetime | None = None) -> Waiting:
-    return Waiting(reason, until, error=failed.error, output=failed.output, logs=failed.logs, usage=failed.usage)
+    return Waiting(reason, until, {}, failed.error, failed.output, failed.logs, failed.usage, failed.branch)

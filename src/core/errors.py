@@ -3,12 +3,14 @@
 NovaError
 ├── Invalid               the input is wrong; lists every problem
 │   ├── DefinitionError   ... in a workflow's definition
-│   └── ValueRefused      ... in a context: not JSON, too deep, too large
+│   ├── ValueRefused      ... in a context: not JSON, too deep, too large
+│   └── ReviewRefused     ... in a person's answer
 ├── NotFound
 ├── DuplicateName
 ├── VersionMismatch       somebody saved in between
 ├── KeyTaken              an execution was started with this idempotency key
 ├── KeyReused             ... by another request than this one
+├── AlreadyDecided        a review that nobody waits for any more
 ├── NotAllowed            the status of the execution does not allow it
 ├── Busy                  no room for another run now
 ├── NotReady              the installation must be mended first
@@ -60,6 +62,11 @@ class ValueRefused(Invalid):
     summary = "The value cannot be kept"
 
 
+class ReviewRefused(Invalid):
+    code = "review_refused"
+    summary = "The review cannot be taken"
+
+
 class NotFound(NovaError):
     code = "not_found"
 
@@ -81,6 +88,13 @@ class VersionMismatch(NovaError):
 
     def __init__(self, current: int) -> None:
         super().__init__(f"The workflow was changed in between: it is at version {current} now. Read it again first.")
+
+
+class AlreadyDecided(NovaError):
+    code = "already_decided"
+
+    def __init__(self, execution_id: int, node_id: str) -> None:
+        super().__init__(f"Node {node_id!r} of execution {execution_id} waits for no review, or no longer.")
 
 
 class NotAllowed(NovaError):

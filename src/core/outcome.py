@@ -62,6 +62,8 @@ class Failed:
     usage: Usage | None = None
     output: Context = field(default_factory=dict)
     """What it would have changed, where a person may want to see that. Changes nothing."""
+    branch: str | None = None
+    """Likewise, what it would have chosen."""
 
 
 class WaitFor(StrEnum):
@@ -89,6 +91,8 @@ class Waiting:
     """What it would have changed, for a person to look at. Changes nothing."""
     logs: str = ""
     usage: Usage | None = None
+    branch: str | None = None
+    """Likewise, what it would have chosen."""
 
 
 Outcome = Succeeded | Failed | Waiting

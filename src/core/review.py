@@ -19,7 +19,7 @@ def reviewed(node: Node, visit: Visit, now: datetime) -> Attempt | None:
     outcome: Outcome
     if answer["decision"] == APPROVE:
         corrected = answer.get("output")
-        outcome = Succeeded(waited.output if corrected is None else corrected)
+        outcome = Succeeded(waited.output if corrected is None else corrected, waited.branch)
     else:
         told = answer.get("comment") or "it was rejected in review"
         outcome = Failed(NodeError("Rejected", f"{waited.error.type}: {told}"))

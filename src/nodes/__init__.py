@@ -13,6 +13,7 @@ from src.nodes.config import NodeConfig, NodeContext, Registered
 from src.nodes.decision import Decision
 from src.nodes.end import End
 from src.nodes.function import Function
+from src.nodes.review import Review
 from src.nodes.start import Start
 from src.nodes.transform import Transform
 from src.nodes.wait import Wait
@@ -26,6 +27,7 @@ KINDS: dict[str, type[NodeConfig]] = {
     "transform": Transform,
     "function": Function,
     "wait": Wait,
+    "review": Review,
 }
 
 
@@ -49,7 +51,7 @@ class InstalledKinds:
 
     def run(self, node: Node, visit: Visit) -> Outcome:
         assert isinstance(node, NodeConfig)
-        return node.run(NodeContext(visit, self.sandbox, self._functions))
+        return node.looked_at(node.run(NodeContext(visit, self.sandbox, self._functions)), visit.context)
 
 
 def _problem(found: ErrorDetails, kind: type[NodeConfig]) -> Problem:

@@ -5,12 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from jinja2 import TemplateError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from src.core.node import Visit
-from src.core.outcome import Json, Outcome
+from src.core.outcome import Context, ErrorClass, Failed, Json, NodeError, Outcome, Succeeded
 from src.core.policy import QueueName
 from src.core.retry import RetryPolicy
+from src.nodes.template import compile_expression
 from src.sandbox.executor import CodeExecutor
 
 Registered = Callable[..., Any]
@@ -26,6 +28,11 @@ class NodeContext:
     functions: Mapping[str, Registered]
 
 
+def _compiles(expression: str) -> str:
+    compile_expression(expression)
+    return expression
+
+
 class NodeConfig(BaseModel):
     """The fields that a node of any kind may have. A kind adds its own, and `run`."""
 
@@ -39,7 +46,8 @@ class NodeConfig(BaseModel):
     retry: RetryPolicy | None = None
     queue: QueueName | None = None
     """The worker queue that this node wants to run on."""
-    needs_review_on: Json = None
+    needs_review_on: Annotated[str | None, AfterValidator(_compiles)] = None
+    """An expression over the context with this node's output in it: where it holds, a person must look at that."""
     position: Json = None
     """Where an editor drew the node; of no meaning here."""
 
@@ -50,6 +58,20 @@ class NodeConfig(BaseModel):
     @property
     def chooses(self) -> bool:
         return False
+
+    def looked_at(self, outcome: Outcome, context: Context) -> Outcome:
+        """A success that `needs_review_on` names is no success before somebody has looked at it."""
+        if self.needs_review_on is None or not isinstance(outcome, Succeeded):
+            return outcome
+        try:
+            is_doubtful = compile_expression(self.needs_review_on)({**context, **outcome.output})
+        except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
+            told = NodeError(type(error).__name__, f"needs_review_on: {error}")
+            return Failed(told, outcome.logs, outcome.usage)
+        if not is_doubtful:
+            return outcome
+        asked = NodeError("NeedsReview", self.needs_review_on, ErrorClass.PARTIAL)
+        return Failed(asked, outcome.logs, outcome.usage, outcome.output, outcome.branch)
 
     @abstractmethod
     def run(self, context: NodeContext) -> Outcome: ...

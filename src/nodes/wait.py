@@ -46,8 +46,8 @@ class Wait(NodeConfig):
 
 
 def _read(value: Json) -> datetime:
-    """Raises ValueError for what is no moment."""
+    """Raises TypeError, ValueError for what is no moment."""
     if not isinstance(value, str):
-        raise ValueError(f"expected a moment such as 2026-12-01T08:00:00Z, got {value!r}")
+        raise TypeError(f"expected a moment such as 2026-12-01T08:00:00Z, got {value!r}")
     moment = datetime.fromisoformat(value.strip())
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -181,6 +181,14 @@ class Executions:
         plan = Plan(graph, found.initial_context)
         return [_entry(plan, row, output) for row, output in self._rows(execution_id)]
 
+    def input_of(self, execution_id: int, node_id: str) -> Context:
+        """The context that a node sees which has all its inputs. Raises NotFound."""
+        found = self.find(execution_id)
+        plan = Plan(self._workflows.graph(found.row.workflow_id, found.row.workflow_version), found.initial_context)
+        for row, output in self._rows(execution_id):
+            plan.record(row.node_id, outcome_of(row, output or {}))
+        return plan.context_of(node_id)
+
     def verify(self, execution_id: int) -> list[str]:
         """What is wrong with the history of an execution, a sentence each. Raises NotFound."""
         found = self.find(execution_id)

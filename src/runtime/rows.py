@@ -33,7 +33,8 @@ def outcome_of(row: Any, output: Context) -> Outcome:
         return Succeeded(output, row.decision_result)
     error = _error(row) if row.error_type is not None else None
     if row.status in (AttemptStatus.WAITING, AttemptStatus.RETRY):
-        return Waiting(WaitFor(row.waiting_for), row.wakes_at, row.details or {}, error, output)
+        details = row.details or {}
+        return Waiting(WaitFor(row.waiting_for), row.wakes_at, details, error, output, branch=row.decision_result)
     assert error is not None, "an attempt that failed has an error"
     return Failed(error)
 
@@ -110,6 +111,7 @@ def _wait(waiting: Waiting) -> Row:
         "waiting_for": waiting.reason,
         "wakes_at": timestamp(waiting.until) if waiting.until else None,
         "details": waiting.details or None,
+        "decision_result": waiting.branch,
     }
     return row | (_why(waiting.error) if waiting.error else {})
 

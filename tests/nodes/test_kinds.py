@@ -14,6 +14,8 @@ MINIMAL: dict[str, Json] = {
     "decision": {"expression": "true"},
     "transform": {"set": {}},
     "function": {"function": "known"},
+    "wait": {"seconds": 5},
+    "review": {},
 }
 COMMON: Json = {
     "label": "Label",
@@ -22,7 +24,7 @@ COMMON: Json = {
         "max_attempts": 2, "interval_seconds": 0, "backoff_rate": 1, "max_delay_seconds": 5, "jitter": "none"
     },
     "queue": "analyst",
-    "needs_review_on": {"confidence": "< 0.5"},
+    "needs_review_on": "context.confidence < 0.5",
     "position": {"x": 1, "y": 2},
 }  # fmt: skip
 

@@ -1,0 +1,46 @@
+"""Values against JSON Schemas (draft 2020-12), with problems as everywhere: a pointer and a sentence each."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator, SchemaError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from src.core.errors import Problem, pointer_to
+
+MAX_PROBLEMS = 100
+PATTERNS = frozenset({"pattern", "patternProperties"})
+_NOWHERE: Registry[Any] = Registry()
+"""The library's own would fetch what a schema refers to."""
+
+
+def check_schema(schema: Mapping[str, Any]) -> None:
+    """Raises ValueError for what is no JSON Schema, and for one whose regular expressions could hold up the server."""
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise ValueError(f"not a JSON Schema: {error.message}") from None
+    unoffered = PATTERNS & set(_keywords(schema))
+    if unoffered:
+        raise ValueError(f"not offered in a schema: {', '.join(sorted(unoffered))}")
+
+
+def problems_in(value: object, schema: Mapping[str, Any], at: str = "") -> list[Problem]:
+    """What keeps `value` from being what `schema` describes; `at` is where the value stands."""
+    try:
+        found = list(Draft202012Validator(schema, registry=_NOWHERE).iter_errors(value))
+    except (Unresolvable, RecursionError) as error:
+        return [Problem(at, f"the schema cannot be followed: {type(error).__name__}")]
+    return [Problem(at + pointer_to(error.absolute_path), error.message[:500]) for error in found[:MAX_PROBLEMS]]
+
+
+def _keywords(schema: object) -> Iterator[str]:
+    """Every key in it: a property may bear the name of a keyword, and is refused for it."""
+    if isinstance(schema, Mapping):
+        for key, value in schema.items():
+            yield key
+            yield from _keywords(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _keywords(value)
