@@ -23,6 +23,7 @@ class DrawnNode:
     type: str = "action"
     effect_free: bool = False
     chooses: bool = False
+    source: str = ""
     queue: str | None = None
     retry: RetryPolicy | None = None
 

@@ -26,6 +26,7 @@ from src.core.errors import (
     ReviewRefused,
     ValueRefused,
     VersionMismatch,
+    WorkflowPaused,
     pointer_to,
 )
 
@@ -37,6 +38,7 @@ STATUS: dict[type[NovaError], int] = {
     KeyReused: 422,
     KeyTaken: 409,
     NotAllowed: 409,
+    WorkflowPaused: 409,
     AlreadyDecided: 409,
     ReviewRefused: 422,
     VersionMismatch: 412,

@@ -36,6 +36,8 @@ class Workflow(BaseModel):
     initial_context: dict[str, Any] | None
     created_at: datetime
     updated_at: datetime
+    paused_at: datetime | None
+    """New runs are held back since then."""
     warnings: list[ProblemAt] = []
 
 
@@ -167,6 +169,26 @@ class Review(BaseModel):
 class ReviewList(BaseModel):
     reviews: list[Review]
     total: int
+
+
+class ReadValue(BaseModel):
+    key: str
+    value: Any
+    source: str | None = Field(alias="from")
+    """The node that wrote it, or `initial_context`; None where it was not there."""
+
+
+class Explained(BaseModel):
+    node_id: str
+    branch: str
+    path_taken: str | None
+    text: str
+    read: list[ReadValue]
+
+
+class Explanation(BaseModel):
+    execution_id: int
+    decisions: list[Explained]
 
 
 class Task(BaseModel):

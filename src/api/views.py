@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from src.core.explain import Choice
 from src.core.outcome import Context
 from src.core.status import CELERY_WORDS, Status
 from src.runtime.executions import Entry, Found, NodeState
@@ -23,7 +24,7 @@ def workflow_view(row: Row[Any], *, with_graph: bool = True) -> View:
     view = {name: getattr(row, name) for name in names}
     if with_graph:
         view["graph_definition"] = row.graph_definition
-    return view | _moments(row, "created_at", "updated_at")
+    return view | _moments(row, "created_at", "updated_at", "paused_at")
 
 
 def version_view(row: Row[Any]) -> View:
@@ -68,6 +69,12 @@ def review_view(pending: Pending, seen: Context) -> View:
     view = {name: getattr(row, name) for name in names} | _moments(row, "since", "due_at")
     view |= {name: details.get(name) for name in ("title", "form", "assignees")}
     return view | {"decisions": pending.decisions, "input": seen, "output": pending.output}
+
+
+def choice_view(choice: Choice) -> View:
+    read = [{"key": each.key, "value": each.value, "from": each.source} for each in choice.read]
+    names = ("node_id", "branch", "path_taken", "text")
+    return {name: getattr(choice, name) for name in names} | {"read": read}
 
 
 def task_view(found: Found) -> View:

@@ -43,6 +43,7 @@ class _Unread:
     type: str
     effect_free: bool = False
     chooses: bool = True
+    source: str = ""
     queue: str | None = None
     retry: RetryPolicy | None = None
 

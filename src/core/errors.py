@@ -11,6 +11,7 @@ NovaError
 ├── KeyTaken              an execution was started with this idempotency key
 ├── KeyReused             ... by another request than this one
 ├── AlreadyDecided        a review that nobody waits for any more
+├── WorkflowPaused        new runs of it are held back
 ├── NotAllowed            the status of the execution does not allow it
 ├── Busy                  no room for another run now
 ├── NotReady              the installation must be mended first
@@ -95,6 +96,15 @@ class AlreadyDecided(NovaError):
 
     def __init__(self, execution_id: int, node_id: str) -> None:
         super().__init__(f"Node {node_id!r} of execution {execution_id} waits for no review, or no longer.")
+
+
+class WorkflowPaused(NovaError):
+    code = "workflow_paused"
+
+    def __init__(self, workflow_id: int) -> None:
+        super().__init__(
+            f"Workflow {workflow_id} is paused: ask with async_mode=true, and the run waits until it goes on."
+        )
 
 
 class NotAllowed(NovaError):

@@ -29,6 +29,10 @@ class Node(Protocol):
         """Running it twice cannot be noticed, so it needs no commit of its own."""
 
     @property
+    def source(self) -> str:
+        """What its author wrote for it to run: code or an expression; empty where there is none."""
+
+    @property
     def chooses(self) -> bool:
         """It names a branch: edges out of it may carry conditions."""
 

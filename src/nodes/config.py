@@ -56,6 +56,10 @@ class NodeConfig(BaseModel):
         return False
 
     @property
+    def source(self) -> str:
+        return ""
+
+    @property
     def chooses(self) -> bool:
         return False
 

@@ -34,6 +34,10 @@ class Decision(NodeConfig):
         return self.expression is not None
 
     @property
+    def source(self) -> str:
+        return self.code or self.expression or ""
+
+    @property
     def chooses(self) -> bool:
         return True
 

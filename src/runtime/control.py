@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Row, insert, select, update
 from src.core.errors import NotAllowed, NotFound
 from src.core.status import PAUSE, Status, may_become
 from src.database import Database
-from src.models import Execution, ExecutionEvent
+from src.models import Execution, ExecutionEvent, Workflow
 from src.models.columns import moment, seconds_since
 from src.runtime.leases import IN_THE_QUEUE
-from src.runtime.queue import Queue
+from src.runtime.queue import FOR_WORKFLOW, Queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,27 @@ class Control:
         """End an execution, and those it has started, whatever any runner says later. Raises NotFound, NotAllowed."""
         for stopped in self._to_family(execution_id, self._stop_one, actor):
             self.lose(stopped)
+
+    def pause_workflow(self, workflow_id: int) -> None:
+        """Hold new runs of a workflow back. Raises NotFound."""
+        self._mark(workflow_id, paused_at=datetime.now(UTC))
+
+    def resume_workflow(self, workflow_id: int) -> None:
+        """Let the runs go that were held back. Raises NotFound."""
+        self._mark(workflow_id, paused_at=None)
+        held = (Execution.workflow_id == workflow_id, Execution.waiting_for == FOR_WORKFLOW)
+        free = update(Execution).where(*held, Execution.status == Status.PAUSED)
+        values = IN_THE_QUEUE | {"rung_at": moment(0.0), "rings": 1, "waiting_for": None}
+        with self.database.write("resume_workflow") as connection:
+            ids = list(connection.execute(free.values(**values).returning(Execution.id)).scalars())
+        self.queue.ring(*ids)
+
+    def _mark(self, workflow_id: int, paused_at: datetime | None) -> None:
+        in_use = (Workflow.id == workflow_id, Workflow.archived_at.is_(None))
+        with self.database.write("pause_workflow") as connection:
+            marked = connection.execute(update(Workflow).where(*in_use).values(paused_at=paused_at)).rowcount
+        if not marked:
+            raise NotFound("workflow", workflow_id)
 
     def _to_family(
         self, execution_id: int, act: Callable[[Connection, int], str | None], actor: str | None
@@ -68,7 +89,7 @@ class Control:
 
     def _resume_one(self, connection: Connection, execution_id: int) -> str | None:
         one = update(Execution).where(Execution.id == execution_id)
-        values = IN_THE_QUEUE | {"rung_at": moment(0.0), "rings": 1, "requested": None}
+        values = IN_THE_QUEUE | {"rung_at": moment(0.0), "rings": 1, "requested": None, "waiting_for": None}
         if connection.execute(one.where(Execution.status == Status.PAUSED).values(**values)).rowcount:
             return "resumed"
         asked = one.where(Execution.status == Status.RUNNING, Execution.requested == PAUSE)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from src.core.engine import GraphEngine
+from src.core.errors import WorkflowPaused
 from src.core.slice import HandOff, Place, Reason, Slice
 from src.core.status import Mode
 from src.runtime.drain import Drain
@@ -74,8 +75,10 @@ class Dispatcher:
             Its id, and why it left this thread before it had ended.
 
         Raises:
-            KeyTaken: nothing was created.
+            KeyTaken, WorkflowPaused: nothing was created.
         """
+        if new.is_held:
+            raise WorkflowPaused(new.workflow_id)
         slice_ = Slice() if budget_seconds is None else self._inline_slice(new.workflow_id, budget_seconds)
         execution_id = self._store.create(new)
         created(execution_id)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Row, Select, bindparam, func, select
 
 from src.core.errors import KeyReused, NotFound
+from src.core.explain import Choice, reads_of, sources_of
 from src.core.outcome import Context, Json
 from src.core.plan import Plan
 from src.core.status import AttemptStatus, Status
@@ -122,6 +123,7 @@ class Executions:
             priority,
             idempotency_key,
             _sha256(request) if idempotency_key else None,
+            is_held=workflow.paused_at is not None,
         )
 
     def started_by(self, new: NewExecution) -> int:
@@ -180,6 +182,21 @@ class Executions:
         graph = self._workflows.graph(found.row.workflow_id, found.row.workflow_version)
         plan = Plan(graph, found.initial_context)
         return [_entry(plan, row, output) for row, output in self._rows(execution_id)]
+
+    def explain(self, execution_id: int) -> list[Choice]:
+        """The decisions that were taken, in their order, and what each of them read. Raises NotFound."""
+        found = self.find(execution_id)
+        graph = self._workflows.graph(found.row.workflow_id, found.row.workflow_version)
+        choices, outputs = [], dict[str, Context]()
+        for entry in self.chain(execution_id):
+            row, node = entry.row, graph.nodes[entry.row.node_id]
+            if row.decision_result is not None and row.status == AttemptStatus.SUCCESS:
+                sources = sources_of(graph, node.id, outputs, found.initial_context)
+                read = reads_of(node.source, entry.input_context, sources)
+                choices.append(Choice(node.id, row.decision_result, row.path_taken, read))
+            if row.status == AttemptStatus.SUCCESS:
+                outputs[node.id] = entry.output or {}
+        return choices
 
     def input_of(self, execution_id: int, node_id: str) -> Context:
         """The context that a node sees which has all its inputs. Raises NotFound."""

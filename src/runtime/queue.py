@@ -14,6 +14,8 @@ from src.models.columns import moment, seconds_since
 
 DEFAULT_QUEUE = "nova"
 """What workers call the queue of executions that name none."""
+FOR_WORKFLOW = "workflow"
+"""What an execution waits for whose workflow is paused."""
 RING_AGAIN_SECONDS = 10.0
 """After the first bell; four times as long after the second, and so on: most bells are not lost, they wait."""
 MAX_RUNG = 200

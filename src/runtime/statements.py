@@ -20,6 +20,7 @@ NEW = [
     "workflow_version",
     "client_id",
     "status",
+    "waiting_for",
     "mode",
     "queue",
     "priority",

@@ -19,10 +19,11 @@ from src.database import Database
 from src.models import Execution
 from src.models.columns import moment
 from src.runtime.blobs import fatten, slim
+from src.runtime.concurrency import has_room
 from src.runtime.history import answers_to, interruptions_since, past_of
 from src.runtime.leases import HANDED_OFF, IN_THE_QUEUE, PAUSED, Leases, add_event
 from src.runtime.ledger import Entry, Ledger, Row
-from src.runtime.queue import Priority
+from src.runtime.queue import FOR_WORKFLOW, Priority
 from src.runtime.rows import attempt_rows, blob_rows, error_columns, timestamp
 
 
@@ -36,6 +37,8 @@ class NewExecution:
     idempotency_key: str | None = None
     request_sha256: str | None = None
     """Of the request that came with the key."""
+    is_held: bool = False
+    """Its workflow is paused: it waits until that goes on."""
 
 
 class SqlStore:
@@ -66,8 +69,12 @@ class SqlStore:
         """Claims that came with the creation of their execution, until the engine asks for them."""
 
     def create(self, new: NewExecution) -> int:
-        """Write the execution and claim it for this process, in one commit; answers its id. Raises KeyTaken."""
+        """Write the execution and claim it for this process, in one commit; answers its id. Where only so many may run
+        at once it is queued, and to be claimed like any other. Raises KeyTaken.
+        """
         graph = self._load_graph(new.workflow_id, new.workflow_version)
+        if graph.policy.max_concurrent is not None:
+            return self.enqueue(new, mode=Mode.INLINE)
         now = datetime.now(UTC)
         held = {"status": Status.RUNNING, "mode": Mode.INLINE, "lease_owner": self._leases.owner, "lease_token": 1}
         row = self._row(new, now) | held | {"started_at": timestamp(now), "rings": 0}
@@ -81,7 +88,15 @@ class SqlStore:
         """Write the execution into the queue; answers its id. To be rung for at once. Raises KeyTaken."""
         graph = self._load_graph(new.workflow_id, new.workflow_version)
         now = datetime.now(UTC)
-        waiting = {"status": Status.QUEUED, "mode": mode, "queue": graph.policy.queue, "lease_token": 0, "rings": 1}
+        waiting: Row = {
+            "status": Status.QUEUED,
+            "mode": mode,
+            "queue": graph.policy.queue,
+            "lease_token": 0,
+            "rings": 1,
+        }
+        if new.is_held:
+            waiting |= {"status": Status.PAUSED, "waiting_for": FOR_WORKFLOW}
         return self._write_new(self._row(new, now) | waiting, new, now)
 
     def _row(self, new: NewExecution, now: datetime) -> Row:
@@ -138,7 +153,8 @@ class SqlStore:
             settlement["execution_time"] = (now - claim.started_at).total_seconds()
             blobs += blob_rows(big, now)
         self._ledger.write(Entry("settle", claim.token, claim.execution_id, None, rows, settlement, blobs))
-        if verdict.waits or claim.parent_id is not None:
+        is_limited = claim.graph.policy.max_concurrent is not None
+        if verdict.waits or claim.parent_id is not None or is_limited:
             self._settled(claim, verdict)
 
     def release(self, claim: Claim, hand_off: HandOff) -> None:
@@ -171,6 +187,9 @@ class SqlStore:
             "started_at": func.coalesce(Execution.started_at, datetime.now(UTC)),
         }
         with self._database.write("claim") as connection:
+            limit = graph.policy.max_concurrent
+            if limit is not None and not has_room(connection, execution_id, limit):
+                return None
             row = connection.execute(query.values(**taken).returning(*_CLAIMED)).one_or_none()
             if row is None:
                 return None

@@ -10,6 +10,7 @@ from src.core.store import Claim
 from src.database import Database
 from src.models import ChainOfWork, Execution, Review
 from src.models.columns import moment
+from src.runtime.concurrency import next_in_line
 from src.runtime.leases import IN_THE_QUEUE, WOKEN, add_event
 from src.runtime.queue import Queue
 
@@ -28,6 +29,8 @@ class Wakes:
             self.wake_if_due(claim.execution_id)
         elif claim.parent_id is not None:
             self.wake_if_due(claim.parent_id)
+        if claim.graph.policy.max_concurrent is not None:
+            self._queue.ring(*next_in_line(self._database, claim.execution_id))
 
     def wake_due(self) -> None:
         """For the sweep: put all that is due into the queue."""

@@ -20,7 +20,7 @@ from src.core.outcome import Context, Json
 from src.database import Database
 from src.models import Workflow, WorkflowVersion
 
-PINNED = select(Workflow.version, Workflow.initial_context, Workflow.client_id).where(
+PINNED = select(Workflow.version, Workflow.initial_context, Workflow.client_id, Workflow.paused_at).where(
     Workflow.id == bindparam("which"), Workflow.archived_at.is_(None)
 )
 Definition = Mapping[str, Json]
@@ -127,7 +127,7 @@ class Workflows:
         return self._one(Workflow.id == workflow_id, workflow_id)
 
     def pinned(self, workflow_id: int) -> Any:
-        """What a new execution takes from its workflow: version, initial_context, client_id. Raises NotFound."""
+        """What an execution takes from its workflow: version, initial_context, client_id, paused_at. Raises NotFound."""
         with self._database.read() as connection:
             row = connection.execute(PINNED, {"which": workflow_id}).one_or_none()
         if row is None:

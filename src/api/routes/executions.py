@@ -11,8 +11,8 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from src.api.dependencies import MAX_ID, Id, Installed, Limit, Skip
 from src.api.requests import StrictRoute
 from src.api.running import until_final
-from src.api.schemas import PROBLEMS, Chain, Execution, ExecutionList, Task
-from src.api.views import entry_view, execution_view, summary_view, task_view
+from src.api.schemas import PROBLEMS, Chain, Execution, ExecutionList, Explanation, Task
+from src.api.views import choice_view, entry_view, execution_view, summary_view, task_view
 from src.core.status import Status
 from src.runtime.executions import Entry, Filter
 
@@ -40,6 +40,13 @@ async def get_execution(execution_id: Id, nova: Installed, wait: Wait = 0.0) -> 
     """One execution. With `wait` the answer comes when it has ended, or after so many seconds."""
     found = await until_final(nova, execution_id, give_up_at=time.monotonic() + wait)
     return JSONResponse(execution_view(found))
+
+
+@router.get("/executions/{execution_id}/explain", responses={200: {"model": Explanation}, **PROBLEMS})
+def explain_execution(execution_id: Id, nova: Installed) -> Response:
+    """For each decision that was taken: the branch, what its code read, and where each value came from."""
+    choices = nova.executions.explain(execution_id)
+    return JSONResponse({"execution_id": execution_id, "decisions": list(map(choice_view, choices))})
 
 
 @router.post("/executions/{execution_id}/pause", responses={200: {"model": Execution}, **PROBLEMS})

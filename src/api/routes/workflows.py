@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from src.api.dependencies import Id, Installed, Limit, Skip
 from src.api.errors import MAX_SHOWN, RefusedRequest, problem_view
@@ -77,6 +78,22 @@ def save_workflow(workflow_id: Id, document: Document, nova: Installed, if_match
     draft, warnings = nova.read_draft(document, name=nova.workflows.find(workflow_id).name)
     nova.workflows.save(workflow_id, draft, expected_version=expected_version)
     return _shown(nova, workflow_id, 200, [problem_view(found) for found in warnings])
+
+
+class Change(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    paused: bool = Field(description="Whether new runs are held back: 409, or with async_mode they wait.")
+
+
+@router.patch("/{workflow_id}", responses={200: {"model": Workflow}, **PROBLEMS})
+def change_workflow(workflow_id: Id, change: Change, nova: Installed) -> Response:
+    """Hold new runs of a workflow back, for a deploy, and let them go on."""
+    if change.paused:
+        nova.control.pause_workflow(workflow_id)
+    else:
+        nova.control.resume_workflow(workflow_id)
+    return _shown(nova, workflow_id)
 
 
 @router.delete("/{workflow_id}", status_code=204, responses=PROBLEMS)
