@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Literal, Self
 
 from src.core.errors import DefinitionError, LeaseLost, Problem
@@ -13,7 +14,7 @@ from src.core.graph import Graph
 from src.core.node import Node, Visit
 from src.core.outcome import Attempt, Context, Failed, Json, Outcome, Succeeded, Waiting
 from src.core.plan import Verdict
-from src.core.slice import HandOff
+from src.core.slice import HandOff, Reason
 from src.core.status import MAY_BECOME, AttemptStatus, Status
 from src.core.store import Claim
 from src.core.verify import History, Kept
@@ -66,6 +67,9 @@ class _Row:
     returns: int = 0
     queue: str | None = None
     is_asked_to_pause: bool = False
+    answers: dict[tuple[str, int], Json] = field(default_factory=dict)
+    """By node and attempt."""
+    woken_for: datetime | None = None
     interruptions: int = 0
     hand_offs: list[HandOff] = field(default_factory=list)
     attempts: list[tuple[int, Attempt]] = field(default_factory=list)
@@ -138,7 +142,8 @@ class MemoryStore:
     def release(self, claim: Claim, hand_off: HandOff) -> None:
         with self._lock:
             row = self._fenced(claim)
-            row.become(Status.QUEUED)
+            row.become(Status.PAUSED if hand_off.reason is Reason.PAUSE else Status.QUEUED)
+            row.is_asked_to_pause = False
             row.returns += 1
             row.queue = hand_off.queue
             row.hand_offs.append(hand_off)
@@ -148,6 +153,37 @@ class MemoryStore:
         self._held = [held for held in self._held if held is not claim]
 
     # What happens to an execution from outside.
+
+    def wake(self, execution_id: int, woken_for: datetime | None = None) -> None:
+        with self._lock:
+            row = self._rows[execution_id]
+            row.become(Status.QUEUED)
+            row.returns += 1
+            row.woken_for = woken_for
+
+    def answer(self, execution_id: int, node_id: str, answer: Json) -> None:
+        """A person has answered, and the run is woken."""
+        row = self._rows[execution_id]
+        number = sum(attempt.node_id == node_id for _, attempt in row.attempts)
+        row.answers[node_id, number] = answer
+        self.wake(execution_id)
+
+    def forget_interruptions(self, execution_id: int) -> None:
+        self._rows[execution_id].interruptions = 0
+
+    def ask_to_pause(self, execution_id: int) -> None:
+        self._rows[execution_id].is_asked_to_pause = True
+
+    def resume(self, execution_id: int) -> None:
+        with self._lock:
+            self._rows[execution_id].become(Status.QUEUED)
+
+    def stop(self, execution_id: int) -> None:
+        with self._lock:
+            row = self._rows[execution_id]
+            row.become(Status.STOPPED)
+            row.lease_token += 1
+            row.returns += 1
 
     def expire_lease(self, execution_id: int) -> None:
         """The lease runs out. Nobody notices before the next `recover`."""
@@ -241,6 +277,9 @@ def _claim(execution_id: int, row: _Row) -> Claim:
         history,
         dict(attempts),
         queue=row.queue,
+        answers={node_id: answer for (node_id, number), answer in row.answers.items() if attempts[node_id] == number},
+        woken_for=row.woken_for,
+        is_asked_to_pause=row.is_asked_to_pause,
         interruptions=row.interruptions,
     )
 

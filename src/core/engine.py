@@ -214,8 +214,7 @@ class GraphEngine:
         if delay is None:
             return attempt
         run.failures[node.id] += 1
-        until = attempt.ended_at + timedelta(seconds=delay)
-        return replace(attempt, outcome=_waiting(failed, WaitFor.RETRY, until))
+        return replace(attempt, outcome=_waiting(failed, WaitFor.RETRY, self._now() + timedelta(seconds=delay)))
 
     def _fail_next(self, run: Run, error: NodeError) -> None:
         """Let the node that is next fail instead of running it."""

@@ -32,10 +32,9 @@ class Choice:
     @property
     def text(self) -> str:
         because = "; ".join(map(_said, self.read)) or "its code reads no key of the context"
-        way = (
-            "" if self.path_taken in (self.branch, None) else f", which no edge names: it went along {self.path_taken}"
-        )
-        return f"{self.node_id} chose {self.branch}{way}. {because[:1].upper()}{because[1:]}."
+        is_named = self.path_taken in (self.branch, None)
+        way = "" if is_named else f" (no edge is for that: it went along {self.path_taken})"
+        return f"{self.node_id} chose {self.branch}{way}: {because}."
 
 
 def reads_of(code: str, context: Context, sources: Mapping[str, str]) -> list[Read]:

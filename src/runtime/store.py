@@ -88,13 +88,8 @@ class SqlStore:
         """Write the execution into the queue; answers its id. To be rung for at once. Raises KeyTaken."""
         graph = self._load_graph(new.workflow_id, new.workflow_version)
         now = datetime.now(UTC)
-        waiting: Row = {
-            "status": Status.QUEUED,
-            "mode": mode,
-            "queue": graph.policy.queue,
-            "lease_token": 0,
-            "rings": 1,
-        }
+        waiting: Row = {"status": Status.QUEUED, "mode": mode, "queue": graph.policy.queue}
+        waiting |= {"lease_token": 0, "rings": 1}
         if new.is_held:
             waiting |= {"status": Status.PAUSED, "waiting_for": FOR_WORKFLOW}
         return self._write_new(self._row(new, now) | waiting, new, now)

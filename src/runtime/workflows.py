@@ -127,7 +127,7 @@ class Workflows:
         return self._one(Workflow.id == workflow_id, workflow_id)
 
     def pinned(self, workflow_id: int) -> Any:
-        """What an execution takes from its workflow: version, initial_context, client_id, paused_at. Raises NotFound."""
+        """What an execution takes from it: version, initial_context, client_id, paused_at. Raises NotFound."""
         with self._database.read() as connection:
             row = connection.execute(PINNED, {"which": workflow_id}).one_or_none()
         if row is None:
