@@ -59,21 +59,21 @@ def sources_of(graph: Graph, node_id: str, outputs: Mapping[str, Context], initi
 def keys_in(code: str) -> list[str]:
     """The keys of `context` that are named, in the order in which they are; what is computed cannot be known."""
     try:
-        found = list(_named_in_python(ast.parse(code)))
+        found = sorted(_named_in_python(ast.parse(code)))
     except (SyntaxError, ValueError, RecursionError):  # an expression of the template language
-        found = [match["dotted"] or match["quoted"] for match in _KEY.finditer(code)]
-    return list(dict.fromkeys(found))
+        found = [(match.start(), 0, match["dotted"] or match["quoted"]) for match in _KEY.finditer(code)]
+    return list(dict.fromkeys(key for *_, key in found))
 
 
-def _named_in_python(tree: ast.AST) -> Iterator[str]:
+def _named_in_python(tree: ast.AST) -> Iterator[tuple[int, int, str]]:
+    """Line, column and key."""
     for node in ast.walk(tree):
         match node:
-            case ast.Subscript(value=ast.Name("context"), slice=ast.Constant(str(key)), ctx=ast.Load()):
-                yield key
-            case ast.Call(func=ast.Attribute(ast.Name("context"), "get"), args=[ast.Constant(str(key)), *_]):
-                yield key
-            case ast.Attribute(value=ast.Name("context"), attr=key) if key != "get":
-                yield key
+            case (
+                ast.Subscript(value=ast.Name("context"), slice=ast.Constant(str(key)), ctx=ast.Load())
+                | ast.Call(func=ast.Attribute(ast.Name("context"), "get"), args=[ast.Constant(str(key)), *_])
+            ):
+                yield node.lineno, node.col_offset, key
 
 
 def _ancestors(graph: Graph, node_id: str) -> Iterator[str]:

@@ -30,8 +30,9 @@ def gate() -> Iterator[None]:
     GATE.opened.clear()
     yield
     GATE.opened.set()
-    while GATE.reached.acquire(blocking=False):
-        pass
+    for count in (GATE.reached, GATE.left):
+        while count.acquire(blocking=False):
+            pass
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

@@ -73,7 +73,7 @@ async def execute_workflow(
         found = await InlineRequest(nova, new, budget_seconds=budget).answer()
     else:
         found = await run_in_threadpool(_enqueue, nova, new)
-    return _answer(request, prefer, found)
+    return _answer(request, prefer, found, waited=budget > 0)
 
 
 def _budget_seconds(prefer: dict[str, str], longest: float) -> float:
@@ -94,9 +94,10 @@ def _enqueue(nova: Nova, new: Any) -> Found:
     return nova.executions.find(execution_id)
 
 
-def _answer(request: Request, prefer: dict[str, str], found: Found) -> Response:
+def _answer(request: Request, prefer: dict[str, str], found: Found, *, waited: bool) -> Response:
+    """Who did not want to wait gets 202, however quick the run was."""
     status, here = Status(found.row.status), f"/executions/{found.row.id}"
-    if not status.is_final:
+    if not (status.is_final and waited):
         headers = {"Location": here, "Retry-After": str(RETRY_AFTER_SECONDS)}
         if "respond-async" in prefer:
             headers["Preference-Applied"] = "respond-async"
