@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from src.bootstrap import Nova
+from src.bootstrap import Nova, broker_of
 from src.core.errors import NotReady
 from src.extensions import find_packages
 from src.sandbox.executor import Level
@@ -19,6 +19,8 @@ MENDS = {
     Level.WEAK: "run Nova on Linux (x86_64 or aarch64) where a process may set a seccomp filter",
     Level.OFF: "see the reason before this; SANDBOX_MIN_LEVEL says what is asked for",
 }
+
+START_WORKER = "REMAP_SIGTERM=SIGQUIT celery -A src.workers.celery_app worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ def examine(nova: Nova) -> Iterator[Finding]:
     yield from _packages(nova)
     yield _memory(nova)
     yield _exposure(nova)
+    yield from _broker(nova)
 
 
 def _database(nova: Nova) -> Finding:
@@ -96,3 +99,38 @@ def _exposure(nova: Nova) -> Finding:
         return Finding("ok", "door", f"open to this machine alone ({nova.settings.host})")
     state: Literal["ok", "wrong"] = "ok" if nova.settings.min_level.reaches(Level.SECCOMP) else "wrong"
     return Finding(state, "door", f"open to others; code runs at level {nova.settings.min_level} or above")
+
+
+def _broker(nova: Nova) -> Iterator[Finding]:
+    url = nova.settings.broker_url
+    if url is None:
+        yield Finding("ok", "broker", "none: everything runs in the web processes")
+        return
+    from src.runtime.broker import count_answers, make_celery  # noqa: PLC0415 -- as in bootstrap
+    from src.runtime.broker_state import ask_broker  # noqa: PLC0415
+
+    app = make_celery(broker_of(nova.settings, url))
+    try:
+        broker, workers = ask_broker(app), count_answers(app)
+    except ConnectionError as error:
+        mend = "set REDIS_URL or CELERY_BROKER_URL right; USE_CELERY=false does without"
+        yield Finding("wrong", "broker", f"it does not answer: {error}", mend)
+        return
+    yield Finding("ok", "broker", f"{broker.address} answers, version {broker.version}")
+    yield _eviction(broker.eviction_policy)
+    yield _workers(workers)
+
+
+def _eviction(policy: str | None) -> Finding:
+    if policy == "noeviction":
+        return Finding("ok", "eviction", "a full broker refuses messages and drops none")
+    if policy is None:
+        return Finding("note", "eviction", "the broker does not tell its maxmemory-policy", "see to it: noeviction")
+    mend = "CONFIG SET maxmemory-policy noeviction, or its host's way to say so"
+    return Finding("note", "eviction", f"{policy}: a full broker drops messages, and runs start late", mend)
+
+
+def _workers(count: int) -> Finding:
+    if count:
+        return Finding("ok", "workers", f"{count} answer{'s' if count == 1 else ''}")
+    return Finding("note", "workers", "none answers; QUEUE_FALLBACK says what happens to what is queued", START_WORKER)

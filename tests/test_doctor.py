@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from redis import Redis
 
 from src.__main__ import cli
 from src.bootstrap import build
@@ -62,3 +63,56 @@ def test_the_command_ends_with_1_where_something_is_wrong(
     assert ended.exit_code == status, ended.output
     if sys.platform == "linux":
         assert any(line.startswith("ok    sandbox ") for line in ended.output.splitlines())
+
+
+# The broker.
+
+
+def change(redis_url: str, *command: str) -> None:
+    with Redis.from_url(redis_url) as client:
+        client.execute_command(*command)
+
+
+def test_without_a_broker_there_is_nothing_to_ask(tmp_path: Path) -> None:
+    found = findings(tmp_path)
+
+    assert found["broker"].state == "ok"
+    assert not {"eviction", "workers"} & found.keys()
+
+
+def test_a_broker_that_keeps_every_message_is_sound_and_a_missing_worker_is_noted(
+    tmp_path: Path, redis_url: str
+) -> None:
+    change(redis_url, "CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+    found = findings(tmp_path, redis_url=redis_url)
+
+    assert [found[name].state for name in ("broker", "eviction", "workers")] == ["ok", "ok", "note"]
+    assert "REMAP_SIGTERM=SIGQUIT" in found["workers"].mend
+
+
+def test_a_broker_that_drops_messages_when_it_is_full_is_noted(tmp_path: Path, redis_url: str) -> None:
+    change(redis_url, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+
+    found = findings(tmp_path, redis_url=redis_url)
+
+    assert found["eviction"].state == "note"
+    assert "allkeys-lru" in found["eviction"].detail
+
+
+def test_a_broker_that_does_not_tell_its_policy_is_asked_no_further(tmp_path: Path, redis_url: str) -> None:
+    """As with hosts that forbid CONFIG; and a password is shown to nobody."""
+    change(redis_url, "ACL", "SETUSER", "nova", "on", ">pa55word", "~*", "&*", "+@all", "-config")
+
+    found = findings(tmp_path, redis_url=redis_url.replace("//", "//nova:pa55word@"))
+
+    assert [found[name].state for name in ("broker", "eviction")] == ["ok", "note"]
+    assert "pa55word" not in str(found)
+
+
+def test_a_broker_that_does_not_answer_is_wrong(tmp_path: Path) -> None:
+    found = findings(tmp_path, redis_url="redis://:pa55word@127.0.0.1:1/0")
+
+    assert found["broker"].state == "wrong"
+    assert "USE_CELERY=false" in found["broker"].mend
+    assert "pa55word" not in str(found)

@@ -1,10 +1,22 @@
 """The worker door: `celery -A src.workers.celery_app worker`. How Celery is set up stands in `runtime/broker.py`."""
 
+import sys
+from pathlib import Path
+
 from src.bootstrap import broker_of
 from src.runtime.broker import make_celery
 from src.settings import LOCAL_REDIS, read_settings
 
+sys.path.append(str(Path.cwd()))  # NOVA_FUNCTIONS lie there; `celery` takes it out again once it has found this file
+
 _settings = read_settings()
 celery_app = make_celery(broker_of(_settings, _settings.broker_url or LOCAL_REDIS))
 celery_app.conf.include = ["src.workers.tasks", "src.workers.lifecycle"]
+
+# `celery -A src.workers.celery_app beat`, for who wants one. Every process sweeps by itself: none is needed, two do no
+# harm, and a sweep that nobody took before the next one is due may go.
+SWEEP = "sweep_task"
+_every = _settings.sweep_seconds
+celery_app.conf.beat_schedule = {"sweep": {"task": SWEEP, "schedule": _every, "options": {"expires": _every}}}
+celery_app.conf.beat_scheduler = "celery.beat:Scheduler"  # the usual one keeps pickles in a file beside the process
 celery_app.set_current()

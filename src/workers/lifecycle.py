@@ -13,9 +13,10 @@ from types import FrameType
 from typing import Any
 
 from celery import signals
-from celery.platforms import EX_OK
+from celery.platforms import EX_FAILURE, EX_OK
 from celery.worker import state
 
+from src.core.errors import NotReady
 from src.workers.process import nova
 from src.workers.watchdog import Watchdog
 
@@ -27,7 +28,11 @@ _end_is_near, _tell_the_end = os.pipe()
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _begin(sender: Any, **_: Any) -> None:
     """In the main process, when its pool and its consumer are there."""
-    parts = nova()
+    try:
+        parts = nova()
+    except NotReady as error:  # as before a migration: a worker that cannot run anything must not take bells
+        logger.error("This worker ends: %s", error)  # noqa: TRY400 -- a sentence, for an operator
+        raise SystemExit(EX_FAILURE) from None
     watchdog = Watchdog(
         parts.database,
         seconds=parts.settings.worker_deaf_seconds,

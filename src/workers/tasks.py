@@ -1,7 +1,7 @@
 """The tasks, a line each: what they do is the runtime's."""
 
 from src.runtime.broker import TASK
-from src.workers.celery_app import celery_app
+from src.workers.celery_app import SWEEP, celery_app
 from src.workers.process import nova
 from src.workers.results import ExecutionFailed, report
 
@@ -10,3 +10,8 @@ from src.workers.results import ExecutionFailed, report
 def execute_workflow_task(execution_id: int) -> None:
     nova().dispatcher.take(execution_id)
     report(execution_id)
+
+
+@celery_app.task(name=SWEEP, ignore_result=True)  # type: ignore[untyped-decorator]
+def sweep_task() -> None:
+    nova().sweeper.sweep()
