@@ -74,6 +74,8 @@ def _named_in_python(tree: ast.AST) -> Iterator[tuple[int, int, str]]:
                 | ast.Call(func=ast.Attribute(ast.Name("context"), "get"), args=[ast.Constant(str(key)), *_])
             ):
                 yield node.lineno, node.col_offset, key
+            case ast.Attribute(ast.Name("context"), key) if key not in dir(dict):  # the template language
+                yield node.lineno, node.col_offset, key
 
 
 def _ancestors(graph: Graph, node_id: str) -> Iterator[str]:

@@ -170,10 +170,9 @@ class SqlStore:
     def forget(self, claim: Claim) -> None:
         self._leases.forget(claim)
 
-    def _take(self, execution_id: int, graph: Graph) -> Claim | None:
-        """One conditional update: of all who try, one wins."""
-        query = update(Execution).where(Execution.id == execution_id, Execution.status.in_(may_become(Status.RUNNING)))
-        taken = {
+    def _taken(self) -> dict[str, Any]:
+        """The columns of an execution that this process drives."""
+        return {
             "status": Status.RUNNING,
             "lease_token": Execution.lease_token + 1,
             "lease_owner": self._leases.owner,
@@ -181,11 +180,15 @@ class SqlStore:
             "mode": self._mode,
             "started_at": func.coalesce(Execution.started_at, datetime.now(UTC)),
         }
+
+    def _take(self, execution_id: int, graph: Graph) -> Claim | None:
+        """One conditional update: of all who try, one wins."""
+        query = update(Execution).where(Execution.id == execution_id, Execution.status.in_(may_become(Status.RUNNING)))
         with self._database.write("claim") as connection:
             limit = graph.policy.max_concurrent
             if limit is not None and not has_room(connection, execution_id, limit):
                 return None
-            row = connection.execute(query.values(**taken).returning(*_CLAIMED)).one_or_none()
+            row = connection.execute(query.values(**self._taken()).returning(*_CLAIMED)).one_or_none()
             if row is None:
                 return None
             past = past_of(connection, execution_id)
