@@ -2,8 +2,6 @@
 
 import base64
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +9,13 @@ import click
 
 from src import terminal
 from src.bootstrap import Nova, build
+from src.commands.parts import ID, opened, started
 from src.core.errors import Invalid, NotReady, NovaError
 from src.core.status import Status
 from src.database import migrate as migrate_database
 from src.doctor import examine
 from src.runtime.executions import Filter
 from src.settings import read_settings
-
-ID = click.IntRange(1, 2**63 - 1)
 
 
 class Commands(click.Group):
@@ -47,7 +44,7 @@ def run(file: Path, values: tuple[str, ...], files: tuple[str, ...]) -> None:
     """Run the definition in FILE and print its result as JSON. Exits with 1 if the run fails."""
     context = {**dict(map(_value, values)), **dict(map(_content, files))}
     progress = terminal.Progress()
-    with _started(progress) as nova:
+    with started(progress) as nova:
         draft, warnings = nova.read_draft(_json(file), name=file.stem)
         for warning in warnings:
             click.echo(f"warning: {warning.pointer}: {warning.detail}", err=True)
@@ -78,7 +75,7 @@ def serve(host: str | None, port: int | None) -> None:
 @cli.command()
 def workflows() -> None:
     """List the workflows."""
-    with _opened() as nova:
+    with opened() as nova:
         terminal.show_workflows(nova.workflows.page(limit=500, skip=0)[0])
 
 
@@ -88,7 +85,7 @@ def workflows() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 def executions(workflow: int | None, status: str | None, limit: int) -> None:
     """List executions, newest first."""
-    with _opened() as nova:
+    with opened() as nova:
         wanted = Filter(workflow, Status(status) if status else None)
         terminal.show_executions(nova.executions.page(wanted, limit=limit)[0])
 
@@ -97,7 +94,7 @@ def executions(workflow: int | None, status: str | None, limit: int) -> None:
 @click.argument("execution_id", type=ID)
 def show(execution_id: int) -> None:
     """Show an execution and every attempt at its nodes."""
-    with _opened() as nova:
+    with opened() as nova:
         terminal.show_chain(nova.executions.find(execution_id), nova.executions.chain(execution_id))
 
 
@@ -106,7 +103,7 @@ def show(execution_id: int) -> None:
 def resume(execution_id: int | None) -> None:
     """Continue unfinished executions from their last checkpoints: one, or all that no process drives any more."""
     progress = terminal.Progress()
-    with _started(progress) as nova:
+    with started(progress) as nova:
         free = nova.recover()
         if execution_id is not None:
             _refuse_unless_free(nova, execution_id, free)
@@ -125,7 +122,7 @@ def verify(execution_id: int | None, everything: bool) -> None:
     """Check the history of executions against their graphs. Exits with 1 if anything is wrong."""
     if (execution_id is None) != everything:
         raise click.UsageError("expected an EXECUTION_ID or --all")
-    with _opened() as nova:
+    with opened() as nova:
         ids = nova.executions.ids() if execution_id is None else [execution_id]
         wrong = [(each, found) for each in ids for found in nova.executions.verify(each)]
         checked = len(ids)
@@ -156,28 +153,6 @@ def migrate() -> None:
     """Bring the database to the newest schema."""
     migrate_database(read_settings().database_url)
     click.echo("The database has the newest schema.")
-
-
-@contextmanager
-def _opened() -> Iterator[Nova]:
-    """The parts, for commands that only look."""
-    nova = build(read_settings())
-    try:
-        nova.open()
-        yield nova
-    finally:
-        nova.close()
-
-
-@contextmanager
-def _started(progress: terminal.Progress) -> Iterator[Nova]:
-    """The parts, for commands that run executions."""
-    nova = build(read_settings(), watch=progress)
-    try:
-        nova.start()
-        yield nova
-    finally:
-        nova.close()
 
 
 def _refuse_unless_free(nova: Nova, execution_id: int, free: list[int]) -> None:
