@@ -100,6 +100,10 @@ class Settings(BaseSettings):
     worker_max_tasks_per_child: int = Field(500, ge=1)
     """After so many tasks a worker replaces its process: slow leaks of libraries end with it."""
 
+    remap_sigterm: str = ""
+    """Read by Celery, before Nova: with SIGQUIT, a SIGTERM that reaches every process of a worker (as Heroku sends it)
+    does not cut its runs off. Nova only warns where it is missing."""
+
     worker_deaf_seconds: float = Field(120.0, gt=0)
     """A worker that is idle while work has waited for so long, and that no message has reached, ends itself: its
     platform starts it anew. Celery is known to go deaf after a reconnect now and then."""

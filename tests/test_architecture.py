@@ -93,6 +93,11 @@ def test_only_the_runtime_commits() -> None:
 def test_no_status_is_written_as_a_text_but_in_its_own_file() -> None:
     words = {status.value for status in (*Status, *AttemptStatus)} | set(CELERY_WORDS.values())
     shown_in = {"terminal.py"}  # the colours of statuses
+    mean_something_else = {
+        "api/routes/health.py: 'running'",  # how many
+        "core/outcome.py: 'retry'",  # what a node waits for
+        "core/review.py: 'retry'",  # what a person decides
+    }
     found = {
         f"{relative(path)}: {node.value!r}"
         for path in FILES
@@ -103,7 +108,7 @@ def test_no_status_is_written_as_a_text_but_in_its_own_file() -> None:
 
     assert {
         text for text in found if not text.startswith("sandbox/") and not text.startswith("nodes/action.py")
-    } == set()
+    } == mean_something_else
 
 
 def test_every_status_has_its_line_in_the_tables() -> None:
@@ -141,7 +146,7 @@ def test_a_broad_catch_stands_only_where_code_or_values_of_others_are_met() -> N
         and ast.unparse(node.body[-1]) != "raise"
     }
 
-    assert found <= {"core/engine.py", "core/values.py", "runtime/group_commit.py", "sandbox/runner.py"}
+    assert found <= {"core/attempt.py", "core/values.py", "runtime/group_commit.py", "sandbox/runner.py"}
 
 
 def names_of(node: ast.expr | None) -> set[str]:

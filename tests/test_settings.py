@@ -28,7 +28,11 @@ def test_every_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest
         name: {int: 4096, float: 7.5, str: "text"}[type(field.default)]
         for name, field in Settings.model_fields.items()
         if type(field.default) in (int, float, str)
-    } | {"database_url": "postgresql://host/name", "sandbox_network_ports": "443,5432"}
+    } | {
+        "database_url": "postgresql://host/name", "sandbox_network_ports": "443,5432",
+        "redis_url": "redis://host/1", "celery_broker_url": "rediss://host/2", "use_celery": "true",
+        "queue_fallback": "wait", "slice_seconds": 5.5, "worker_hard_limit_seconds": 9.5,
+    }  # fmt: skip
     for name, value in given.items():
         monkeypatch.setenv(name.upper(), str(value))
 

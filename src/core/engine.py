@@ -57,7 +57,7 @@ class GraphEngine:
         watch: Callable[[NodeChange], None] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         nap: Callable[[float, Callable[[], bool]], None] = sleep,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = random.SystemRandom().random,  # no state, which a fork would double
     ) -> None:
         self._store = store
         self._attempting = Attempting(kinds, max_output_bytes=max_output_bytes, now=now)

@@ -12,7 +12,7 @@ from src.core.status import PAUSE, Status, may_become
 from src.database import Database
 from src.models import Execution, ExecutionEvent, Workflow
 from src.models.columns import moment, seconds_since
-from src.runtime.leases import IN_THE_QUEUE
+from src.runtime.leases import IN_THE_QUEUE, PAUSED, STOPPED
 from src.runtime.queue import FOR_WORKFLOW, Queue
 
 
@@ -81,7 +81,7 @@ class Control:
         one = update(Execution).where(Execution.id == execution_id)
         held = one.where(Execution.status.in_((Status.QUEUED, Status.WAITING)))
         if connection.execute(held.values(status=Status.PAUSED, requested=None)).rowcount:
-            return "paused"
+            return PAUSED
         asked = connection.execute(one.where(Execution.status == Status.RUNNING).values(requested=PAUSE)).rowcount
         if asked or _status(connection, execution_id) is Status.PAUSED:
             return "pause_requested"
@@ -107,7 +107,7 @@ class Control:
             "completed_at": moment(0.0),
             "execution_time": seconds_since(Execution.started_at),
         }
-        return "stopped" if connection.execute(update(Execution).where(*can).values(**values)).rowcount else None
+        return STOPPED if connection.execute(update(Execution).where(*can).values(**values)).rowcount else None
 
 
 def _unfinished_descendants(connection: Connection, execution_id: int) -> list[int]:

@@ -22,9 +22,9 @@ LOOK_SECONDS = 1.0
 """How long at most a stopped execution keeps its node in flight running."""
 RECOVERED = "recovered"
 HANDED_OFF = "handed_off"
-PAUSED = "paused"
+PAUSED = Status.PAUSED.value
 WOKEN = "woken"
-STOPPED = "stopped"
+STOPPED = Status.STOPPED.value
 ENDS_OF_CLAIMS = (RECOVERED, HANDED_OFF, PAUSED, WOKEN, STOPPED)
 """Events after which the next claim is a new one, or the fence has been raised."""
 IN_THE_QUEUE = {"status": Status.QUEUED, "lease_owner": None, "lease_until": None, "queued_at": moment(0.0)}

@@ -11,6 +11,9 @@ from src.core.errors import NotReady
 
 logger = logging.getLogger(__name__)
 
+JITTER = random.SystemRandom()
+"""Without a state of its own: that of `random` belongs to whoever seeds it, and is doubled by a fork."""
+
 
 class Sweeper:
     """Calls its duties in turn, from one thread. Each may run in many processes at once, and must bear to be missed."""
@@ -44,4 +47,4 @@ class Sweeper:
     def _keep_sweeping(self) -> None:
         while not self._closed.is_set():
             self.sweep()
-            self._closed.wait(self._seconds * random.uniform(0.8, 1.2))
+            self._closed.wait(self._seconds * JITTER.uniform(0.8, 1.2))

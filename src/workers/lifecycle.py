@@ -45,7 +45,7 @@ def _begin(sender: Any, **_: Any) -> None:
     parts.sweeper.start()
     for each in (signal.SIGTERM, signal.SIGQUIT):
         _end_at(each)
-    if os.environ.get("REMAP_SIGTERM") != "SIGQUIT":
+    if parts.settings.remap_sigterm != "SIGQUIT":
         logger.warning(
             "Set REMAP_SIGTERM=SIGQUIT: without it SIGTERM to all of a worker's processes cuts its runs off."
         )

@@ -12,7 +12,7 @@ from tests.api.door import action, decision, execute, function, line, rows, run,
 
 FIELDS = {
     "id", "task_id", "workflow_id", "workflow_version", "client_id", "status", "mode", "result", "error",
-    "execution_time", "created_at", "started_at", "completed_at", "nodes",
+    "execution_time", "created_at", "started_at", "completed_at", "waiting_for", "wake_at", "nodes",
 }  # fmt: skip
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

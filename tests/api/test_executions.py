@@ -10,7 +10,7 @@ from tests.api.functions import GATE
 
 SUMMARY = {
     "id", "task_id", "workflow_id", "workflow_version", "client_id", "status", "mode", "error", "execution_time",
-    "created_at", "started_at", "completed_at",
+    "created_at", "started_at", "completed_at", "waiting_for", "wake_at",
 }  # fmt: skip
 
 

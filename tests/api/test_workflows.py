@@ -29,7 +29,7 @@ def test_a_workflow_is_created_at_version_one(client: TestClient) -> None:
     assert answer.headers["ETag"] == '"1"'
     assert workflow.keys() == {
         "id", "name", "description", "client_id", "version", "graph_definition", "initial_context", "created_at",
-        "updated_at",
+        "updated_at", "paused_at",
     }  # fmt: skip
     assert (workflow["name"], workflow["description"], workflow["version"]) == ("orders", "Counts.", 1)
     assert workflow["initial_context"] == {"a": 1}
