@@ -29,6 +29,8 @@ from src.runtime.executions import Executions
 from src.runtime.forecast import Forecast
 from src.runtime.leases import Leases, recover
 from src.runtime.ledger import Ledger
+from src.runtime.live.parts import Live, make_live
+from src.runtime.live.signals import Signals
 from src.runtime.presence import Presence
 from src.runtime.processes import Processes
 from src.runtime.queue import MAX_RUNG, Bell, Queue
@@ -88,6 +90,7 @@ class Nova:
     workers: Workers | None
     """None where the switch is off."""
     sweeper: Sweeper
+    live: Live
     _background: RunPool
     _leases: Leases
     _ledger: Ledger
@@ -169,6 +172,7 @@ class Nova:
         self._node_threads.shutdown()
         self._leases.close()
         self._ledger.close()
+        self.live.close()
         self.sandbox.close()
         self._presence.leave()
         self.database.close()
@@ -186,6 +190,7 @@ def build(
     workflows = Workflows(database, kinds)
     leases = Leases(database, owner=_owner(), seconds=settings.lease_seconds)
     ledger = Ledger(database, lease_seconds=settings.lease_seconds, patience_seconds=settings.database_patience_seconds)
+    signals = Signals(watch)
     store = SqlStore(
         database,
         ledger,
@@ -193,6 +198,7 @@ def build(
         workflows.graph,
         mode=MODES[role],
         settled=lambda claim, verdict: wakes.settled(claim, verdict),  # noqa: PLW0108 -- it is made further down
+        signals=signals,
     )
     node_threads = ThreadPoolExecutor(2 * settings.inline_threads, thread_name_prefix="node")
     engine = GraphEngine(
@@ -201,7 +207,7 @@ def build(
         threads=node_threads,
         node_concurrency=settings.node_concurrency,
         max_output_bytes=settings.max_output_bytes,
-        watch=watch,
+        watch=signals.watch,
     )
     processes = Processes(database, own_id=leases.owner, role=role)
     drain = Drain(
@@ -241,13 +247,21 @@ def build(
         executions=Executions(database, workflows, Clients(database), max_context_bytes=settings.max_context_bytes),
         dispatcher=dispatcher,
         queue=queue,
-        control=Control(database, queue, leases.lose),
+        control=Control(database, queue, leases.lose, signals.changed),
         reviews=Reviews(database, wakes, max_output_bytes=settings.max_output_bytes),
         processes=processes,
         drain=drain,
         workers=_workers(celery, database, queue, processes),
         _background=background,
         sweeper=Sweeper(duties, seconds=settings.sweep_seconds),
+        live=make_live(
+            database,
+            signals,
+            redis_url=settings.broker_url,
+            verify_tls=settings.verifies_tls,
+            owner=leases.owner,
+            is_over=drain.is_begun,
+        ),
         _leases=leases,
         _ledger=ledger,
         _node_threads=node_threads,

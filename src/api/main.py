@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from src.api import errors
 from src.api.requests import RequestFrame
-from src.api.routes import execute, executions, health, reviews, workflows
+from src.api.routes import execute, executions, health, live, reviews, workflows
 from src.bootstrap import VERSION, Nova, Role, build
 from src.settings import Settings, read_settings
 
@@ -25,6 +25,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.nova = nova
     with _drained_by_signals(nova):
         yield
+    await nova.live.hub.close()
     nova.close()
 
 
@@ -60,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
     app.add_middleware(RequestFrame, on_exposed=_expose, max_body_bytes=settings.max_body_bytes)
     errors.install(app)
-    for routes in (execute, executions, reviews, workflows, health):
+    for routes in (execute, executions, live, reviews, workflows, health):
         app.include_router(routes.router)
     return app
 

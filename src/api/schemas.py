@@ -111,6 +111,23 @@ class ExecutionList(BaseModel):
     total: int
 
 
+class RunningNode(BaseModel):
+    node_id: str
+    attempt: int
+    started_at: datetime
+    progress: float
+    """From 0 to 1, as the node itself says."""
+    message: str
+
+
+class Progress(BaseModel):
+    execution_id: int
+    status: Status
+    nodes_done: int
+    nodes_total: int
+    under_way: list[RunningNode]
+
+
 class ChainEntry(BaseModel):
     id: int
     node_id: str

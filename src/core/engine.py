@@ -31,11 +31,15 @@ LOOK_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class NodeChange:
-    """Tells a watcher that a node starts (no attempt yet) or has ended."""
+    """Tells a watcher that a node starts (no attempt yet), gets on, or has ended."""
 
     execution_id: int
     node_id: str
     attempt: Attempt | None = None
+    number: int = 1
+    """Of the attempt."""
+    progress: tuple[float, str] | None = None
+    """How far it says it is, from 0 to 1, and in words."""
 
 
 def sleep(seconds: float, is_over: Callable[[], bool]) -> None:
@@ -222,24 +226,25 @@ class GraphEngine:
         run.record(Attempt(node.id, node.type, run.next_attempt(node), Failed(error), self._now(), 0.0))
 
     def _visit(self, run: Run, node: Node) -> Visit:
-        claim = run.claim
+        claim, number = run.claim, run.next_attempt(node)
         return Visit(
             execution_id=claim.execution_id,
             node_id=node.id,
-            attempt=run.next_attempt(node),
+            attempt=number,
             idempotency_key=f"{claim.task_id}/{node.id}",
             context=run.plan.context_of(node.id),
             branches=run.plan.graph.branches[node.id],
             cancelled=claim.lost,
             waited=run.waited.pop(node.id, None),
             answer=claim.answers.pop(node.id, None),
+            progress=lambda *told: self._watch(NodeChange(claim.execution_id, node.id, None, number, told)),
         )
 
     def _attempt(self, node: Node, visit: Visit) -> Attempt:
-        self._watch(NodeChange(visit.execution_id, node.id))
+        self._watch(NodeChange(visit.execution_id, node.id, number=visit.attempt))
         decided = reviewed(node, visit, self._now())
         attempt = decided or self._attempting.attempt(node, visit)
-        self._watch(NodeChange(visit.execution_id, node.id, attempt))
+        self._watch(NodeChange(visit.execution_id, node.id, attempt, visit.attempt))
         return attempt
 
 

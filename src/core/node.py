@@ -1,7 +1,7 @@
 """What the engine knows of a node and of its kind. The kinds themselves are in `nodes/`."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,6 +56,8 @@ class Visit:
     """What the attempt before this one waited for, where it did."""
     answer: Json = None
     """What has come of that: a person's answer, the ends of the executions it started."""
+    progress: Callable[[float, str], None] = lambda *_: None
+    """Tells whoever watches how far the node is, from 0 to 1, and in words. Nothing keeps it."""
 
 
 class Kinds(Protocol):

@@ -2,13 +2,15 @@
 
 `{"type": "function", "function": "save_invoice"}` calls the public function `save_invoice` of one of the modules that
 `NOVA_FUNCTIONS` names, as `f(context)` or `f(context, node)`. It gets a copy of the context and answers a dict of
-changes, or None. `node` has `id`, `execution_id`, `attempt`, `idempotency_key` and `timeout`.
+changes, or None. `node` has `id`, `execution_id`, `attempt`, `idempotency_key` and `timeout`, and
+`node.progress(0.4, "page 12 of 30")` tells whoever watches how far it is.
 A function cannot be interrupted: one that may hang has to bound itself.
 """
 
 import inspect
 import marshal
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
@@ -28,6 +30,11 @@ class NodeInfo:
     idempotency_key: str
     """The same at every attempt: hand it to systems that must not do a thing twice."""
     timeout: float | None
+    tell: Callable[[float, str], None] = field(default=lambda *_: None, repr=False, compare=False)
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Tell whoever watches how far the node is, from 0 to 1. The last word counts, and nothing keeps it."""
+        self.tell(min(1.0, max(0.0, float(fraction))), str(text))
 
 
 class Function(NodeConfig):
@@ -50,7 +57,8 @@ class Function(NodeConfig):
         visit = context.visit
         arguments: list[object] = [marshal.loads(marshal.dumps(visit.context))]
         if _takes_node(function):
-            arguments.append(NodeInfo(self.id, visit.execution_id, visit.attempt, visit.idempotency_key, self.timeout))
+            about = (self.id, visit.execution_id, visit.attempt, visit.idempotency_key, self.timeout)
+            arguments.append(NodeInfo(*about, tell=visit.progress))
         changes = function(*arguments)
         if changes is None:
             return Succeeded()

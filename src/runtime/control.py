@@ -22,6 +22,8 @@ class Control:
     queue: Queue
     lose: Callable[[int], None]
     """Ends what this process itself does for an execution."""
+    changed: Callable[..., None] = lambda *_: None
+    """Told of the executions that have changed, for those who watch."""
 
     def pause(self, execution_id: int, *, actor: str | None = None) -> None:
         """Hold an execution, and those it has started. Raises NotFound, NotAllowed where it has ended."""
@@ -75,7 +77,9 @@ class Control:
                 insert(ExecutionEvent),
                 [{"execution_id": each, "kind": kind, "actor": actor, "at": at} for each, kind in done],
             )
-        return [each for each, _ in done]
+        changed = [each for each, _ in done]
+        self.changed(*changed)
+        return changed
 
     def _pause_one(self, connection: Connection, execution_id: int) -> str | None:
         one = update(Execution).where(Execution.id == execution_id)

@@ -23,6 +23,7 @@ from src.runtime.concurrency import has_room
 from src.runtime.history import answers_to, interruptions_since, past_of
 from src.runtime.leases import HANDED_OFF, IN_THE_QUEUE, PAUSED, Leases, add_event
 from src.runtime.ledger import Entry, Ledger, Row
+from src.runtime.live.signals import Signals
 from src.runtime.queue import FOR_WORKFLOW, Priority
 from src.runtime.rows import attempt_rows, blob_rows, error_columns, timestamp
 
@@ -47,6 +48,7 @@ class SqlStore:
     Args:
         mode: how an execution runs that this process takes out of the queue.
         settled: told of every end that somebody else may wait for, or that may be over already: of a wait, of a child.
+        signals: told of every commit, for those who watch.
     """
 
     def __init__(
@@ -58,7 +60,9 @@ class SqlStore:
         *,
         mode: Mode = Mode.INLINE,
         settled: Callable[[Claim, Verdict], None] = lambda *_: None,
+        signals: Signals | None = None,
     ) -> None:
+        self._signals = signals or Signals()
         self._mode = mode
         self._settled = settled
         self._database = database
@@ -82,6 +86,7 @@ class SqlStore:
         claim = Claim(execution_id, 1, row["task_id"], graph, new.initial_context, now)
         self._granted[execution_id] = claim
         self._leases.hold(claim)
+        self._signals.claimed(claim)
         return execution_id
 
     def enqueue(self, new: NewExecution, *, mode: Mode) -> int:
@@ -92,7 +97,9 @@ class SqlStore:
         waiting |= {"lease_token": 0, "rings": 1}
         if new.is_held:
             waiting |= {"status": Status.PAUSED, "waiting_for": FOR_WORKFLOW}
-        return self._write_new(self._row(new, now) | waiting, new, now)
+        execution_id = self._write_new(self._row(new, now) | waiting, new, now)
+        self._signals.changed(execution_id)
+        return execution_id
 
     def _row(self, new: NewExecution, now: datetime) -> Row:
         return {
@@ -126,11 +133,13 @@ class SqlStore:
         claim = self._take(execution_id, graph)
         if claim is not None:
             self._leases.hold(claim)
+            self._signals.claimed(claim)
         return claim
 
     def checkpoint(self, claim: Claim, attempts: Sequence[Attempt]) -> bool:
         rows, blobs = attempt_rows(claim, attempts)
         written = self._ledger.write(Entry("checkpoint", claim.token, claim.execution_id, attempts=rows, blobs=blobs))
+        self._signals.kept(claim, attempts)
         return bool(written.requested == PAUSE)
 
     def settle(self, claim: Claim, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
@@ -148,6 +157,7 @@ class SqlStore:
             settlement["execution_time"] = (now - claim.started_at).total_seconds()
             blobs += blob_rows(big, now)
         self._ledger.write(Entry("settle", claim.token, claim.execution_id, None, rows, settlement, blobs))
+        self._signals.left(claim, verdict.status, attempts)
         is_limited = claim.graph.policy.max_concurrent is not None
         if verdict.waits or claim.parent_id is not None or is_limited:
             self._settled(claim, verdict)
@@ -166,6 +176,7 @@ class SqlStore:
             data = {"reason": hand_off.reason, "queue": hand_off.queue}
             kind = PAUSED if is_pause else HANDED_OFF
             add_event(connection, claim.execution_id, kind, self._leases.owner, claim.token, **data)
+        self._signals.left(claim, Status.PAUSED if is_pause else Status.QUEUED)
 
     def forget(self, claim: Claim) -> None:
         self._leases.forget(claim)
