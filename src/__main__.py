@@ -14,6 +14,7 @@ from src.core.errors import Invalid, NotReady, NovaError
 from src.core.status import Status
 from src.database import migrate as migrate_database
 from src.doctor import examine
+from src.logs import take_over_uvicorn, write_logs
 from src.runtime.executions import Filter
 from src.settings import read_settings
 
@@ -69,7 +70,9 @@ def serve(host: str | None, port: int | None) -> None:
 
     changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = read_settings().model_copy(update=changes)
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port)
+    take_over_uvicorn(settings.log_format)
+    app = create_app(settings)
+    uvicorn.run(app, host=settings.host, port=settings.port, log_config=None, access_log=False)
 
 
 @cli.command()
@@ -151,7 +154,9 @@ def doctor() -> None:
 @cli.command()
 def migrate() -> None:
     """Bring the database to the newest schema."""
-    migrate_database(read_settings().database_url)
+    settings = read_settings()
+    write_logs(settings.log_format, service="migrate", of="alembic", to="stderr")
+    migrate_database(settings.database_url)
     click.echo("The database has the newest schema.")
 
 

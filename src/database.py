@@ -105,6 +105,7 @@ def _postgresql_engine(url: URL, pool_size: int) -> Engine:
         max_overflow=pool_size,
         pool_recycle=300,
         isolation_level="AUTOCOMMIT",
+        hide_parameters=True,  # an error that is logged must not quote a context
         connect_args={
             "connect_timeout": 5,
             "keepalives_idle": 30,
@@ -130,7 +131,7 @@ def _postgresql_engine(url: URL, pool_size: int) -> Engine:
 
 
 def _sqlite_engine(url: URL, pool_size: int) -> Engine:
-    engine = create_engine(url, pool_size=pool_size, max_overflow=pool_size)
+    engine = create_engine(url, pool_size=pool_size, max_overflow=pool_size, hide_parameters=True)
 
     @event.listens_for(engine, "do_connect")
     def _before_connect(*_: object) -> None:

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from src.database import normalise
+from src.logs import Format
 from src.sandbox.executor import Level
 
 MAX_PORT = 65_535
@@ -33,6 +34,10 @@ class Settings(BaseSettings):
 
     port: int = Field(8000, ge=0, le=65_535)
     """What `python -m src serve` listens on."""
+
+    log_format: Format = "auto"
+    """How lines to stdout look: `json`, an object a line, for machines; `console`, for eyes. `auto`: for eyes on a
+    terminal, for machines elsewhere."""
 
     nova_functions: Annotated[list[str], NoDecode] = []
     """Modules whose public functions `function` nodes may call, with commas between. None: nothing is callable."""

@@ -14,6 +14,7 @@ from src.api import errors
 from src.api.requests import RequestFrame
 from src.api.routes import execute, executions, health, live, reviews, workflows
 from src.bootstrap import VERSION, Nova, Role, build
+from src.logs import runs_under_uvicorn, take_over_uvicorn
 from src.settings import Settings, read_settings
 
 
@@ -70,4 +71,7 @@ def _expose(scope: Scope) -> None:
     scope["app"].state.nova.expose()
 
 
-app = create_app(read_settings())
+_settings = read_settings()
+if runs_under_uvicorn():
+    take_over_uvicorn(_settings.log_format)
+app = create_app(_settings)

@@ -1,7 +1,9 @@
 """What every request passes: strict JSON, `X-Request-ID`, a look at where it came in; and how `Prefer` is read."""
 
 import json
+import logging
 import re
+import time
 import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
@@ -13,8 +15,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.api.errors import RefusedRequest, problem
+from src.core.about import about
 from src.settings import is_loopback
 
+logger = logging.getLogger(__name__)
+
+QUIET = ("/health", "/metrics")
+"""Asked every few seconds by machines."""
 REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 
@@ -63,18 +70,40 @@ class RequestFrame:
         given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
 
+        status, begun = 0, time.perf_counter()
+
         async def send_with_id(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
+        with about(request_id=request_id):
+            try:
+                await self._answer(scope, receive, send_with_id, headers)
+            finally:
+                _log(scope, status, time.perf_counter() - begun)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         length = headers.get("content-length", "")
         if length.isdigit() and int(length[:19]) > self._max_body_bytes:
             detail = f"The body is larger than {self._max_body_bytes:,} bytes (MAX_BODY_BYTES)."
             refusal = problem(Request(scope), 413, "content_too_large", detail)
-            await refusal(scope, receive, send_with_id)
+            await refusal(scope, receive, send)
             return
-        await self._app(scope, receive, send_with_id)
+        await self._app(scope, receive, send)
+
+
+def _log(scope: Scope, status: int, seconds: float) -> None:
+    """One line for each request, without its query, which may hold what is nobody's business.
+
+    Args:
+        status: 0 where it was not answered.
+    """
+    level = logging.DEBUG if scope["path"].startswith(QUIET) else logging.INFO
+    told = {"method": scope["method"], "path": scope["path"], "status": status, "seconds": round(seconds, 6)}
+    logger.log(level, "request", extra=told)
 
 
 def _may_be_foreign(scope: Scope, headers: Headers) -> bool:

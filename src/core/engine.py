@@ -5,10 +5,12 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from queue import Empty
 
+from src.core.about import about
 from src.core.attempt import Attempting
 from src.core.errors import LeaseLost
 from src.core.node import Kinds, Node, Visit
@@ -79,12 +81,16 @@ class GraphEngine:
         run = self.begin(execution_id, slice_)
         if run is None:
             return None
+        with about(execution_id=execution_id, task_id=run.claim.task_id):
+            return self._drive(run)
+
+    def _drive(self, run: Run) -> HandOff | None:
         try:
             while self.advance(run):
                 pass
             return run.hand_off
         except LeaseLost:
-            logger.warning("execution %s is no longer this runner's", execution_id)
+            logger.warning("this execution is no longer this runner's")
             return None
         finally:
             run.claim.lost.set()  # whatever is still under way works for nobody
@@ -178,7 +184,7 @@ class GraphEngine:
         visit = self._visit(run, node)
         run.under_way += 1
         if side_by_side:
-            self._threads.submit(lambda: run.ended.put(self._attempt(node, visit)))
+            self._threads.submit(copy_context().run, lambda: run.ended.put(self._attempt(node, visit)))
         else:
             run.ended.put(self._attempt(node, visit))
         return True
@@ -242,8 +248,8 @@ class GraphEngine:
 
     def _attempt(self, node: Node, visit: Visit) -> Attempt:
         self._watch(NodeChange(visit.execution_id, node.id, number=visit.attempt))
-        decided = reviewed(node, visit, self._now())
-        attempt = decided or self._attempting.attempt(node, visit)
+        with about(node_id=node.id):
+            attempt = reviewed(node, visit, self._now()) or self._attempting.attempt(node, visit)
         self._watch(NodeChange(visit.execution_id, node.id, attempt, visit.attempt))
         return attempt
 

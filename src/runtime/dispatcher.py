@@ -117,6 +117,7 @@ class Dispatcher:
     def _drive(self, execution_id: int, slice_: Slice) -> HandOff | None:
         hand_off = self._engine.run(execution_id, slice_)
         if hand_off is not None:
-            logger.info("execution %s is handed off: %s", execution_id, hand_off.reason)
+            told = {"execution_id": execution_id, "reason": hand_off.reason, "queue": hand_off.queue}
+            logger.info("run handed off", extra=told)
             self._queue.ring(execution_id)
         return hand_off

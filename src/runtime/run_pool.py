@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from src.core.errors import Busy
@@ -23,7 +24,7 @@ class RunPool:
         if not self._places.acquire(blocking=False):
             raise Busy(self._full)
         try:
-            future = self._pool.submit(work)
+            future = self._pool.submit(copy_context().run, work)
         except RuntimeError:  # it is being shut down
             self._places.release()
             raise Busy("This process is shutting down.") from None

@@ -1,5 +1,6 @@
 """The SQL store: claims, and attempts as rows. What an execution looks like from outside is in `executions.py`."""
 
+import logging
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from src.runtime.ledger import Entry, Ledger, Row
 from src.runtime.live.signals import Signals
 from src.runtime.queue import FOR_WORKFLOW, Priority
 from src.runtime.rows import attempt_rows, blob_rows, error_columns, timestamp
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,8 @@ class SqlStore:
             blobs += blob_rows(big, now)
         self._ledger.write(Entry("settle", claim.token, claim.execution_id, None, rows, settlement, blobs))
         self._signals.left(claim, verdict.status, attempts)
+        seconds = settlement.get("execution_time")
+        logger.info("run ended" if verdict.status.is_final else "run waits", extra=_told(verdict, seconds))
         is_limited = claim.graph.policy.max_concurrent is not None
         if verdict.waits or claim.parent_id is not None or is_limited:
             self._settled(claim, verdict)
@@ -220,6 +225,12 @@ class SqlStore:
                 is_asked_to_pause=row.requested == PAUSE,
                 interruptions=interruptions_since(connection, execution_id, past) if row.lease_token > 1 else 0,
             )
+
+
+def _told(verdict: Verdict, seconds: float | None) -> dict[str, object]:
+    error = {"failed_node_id": verdict.node_id, "error_type": verdict.error.type} if verdict.error else {}
+    wait = {"waiting_for": verdict.waiting_for} if verdict.waits else {"seconds": seconds}
+    return {"status": verdict.status, **wait, **error}
 
 
 _CLAIMED = (

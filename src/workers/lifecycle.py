@@ -16,6 +16,7 @@ from celery import signals
 from celery.platforms import EX_FAILURE, EX_OK
 from celery.worker import state
 
+from src.core.about import bind
 from src.core.errors import NotReady
 from src.workers.process import nova
 from src.workers.watchdog import Watchdog
@@ -57,6 +58,12 @@ def _begin_in_the_pool(**_: Any) -> None:
     parts = nova()
     parts.sandbox.warm_up()
     threading.Thread(target=_wait_for_the_end, name="end", daemon=True).start()
+
+
+@signals.task_prerun.connect  # type: ignore[untyped-decorator]
+def _begin_task(task_id: str, task: Any, **_: Any) -> None:
+    """What is logged until the next one is about this one."""
+    bind(task_id=task_id, task_name=task.name)
 
 
 @signals.worker_shutdown.connect  # type: ignore[untyped-decorator]

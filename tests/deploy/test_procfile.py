@@ -148,6 +148,11 @@ def test_web_worker_and_beat_run_what_is_asked_for_and_end_in_time(
     assert (ended["status"], ended["mode"]) == ("completed", "celery"), printed
     assert ended["result"]["greeting"] == "hello"
     assert f"Task execute_workflow_task[{quick['task_id']}] succeeded" in printed
+    assert {line["service"] for line in lines_of(printed)} == {"web", "worker", "beat"}
+    [told] = [
+        line for line in lines_of(printed) if line["event"] == "run ended" and line["task_id"] == quick["task_id"]
+    ]
+    assert (told["service"], told["task_name"]) == ("worker", "execute_workflow_task")
     assert code == 128 + signal.SIGTERM
     assert "SIGKILL" not in printed
     assert left_behind(honcho) == []
@@ -155,6 +160,11 @@ def test_web_worker_and_beat_run_what_is_asked_for_and_end_in_time(
     assert query(postgres_url, "SELECT status, lease_owner FROM executions WHERE id = :id", id=slow["id"]) == [
         ("queued", None)
     ]
+
+
+def lines_of(printed: str) -> list[Any]:
+    """What was logged; Celery greets in pictures, and honcho speaks too."""
+    return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
 
 
 def status_of(honcho: Honcho, execution: Any) -> str:

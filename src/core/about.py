@@ -1,0 +1,31 @@
+"""What is in hand: the ids that belong to a line of a log and to a note of the audit. Flows along with the work.
+
+Threads of a pool know nothing of it by themselves: whoever gives them work gives them a copy of the context.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+Ids = Mapping[str, str | int | None]
+_ids: ContextVar[Ids] = ContextVar("ids", default={})  # noqa: B039 -- it is replaced, never changed
+
+
+def ids() -> Ids:
+    """`request_id`, `actor`, `execution_id`, `task_id`, `task_name`, `node_id`: as far as they are known here."""
+    return _ids.get()
+
+
+@contextmanager
+def about(**more: str | int | None) -> Iterator[None]:
+    """Within the block, what is done is about these too."""
+    token = _ids.set({**_ids.get(), **more})
+    try:
+        yield
+    finally:
+        _ids.reset(token)
+
+
+def bind(**more: str | int | None) -> None:
+    """From here on; for where a beginning and its end are told apart."""
+    _ids.set({**_ids.get(), **more})
