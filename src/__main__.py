@@ -10,6 +10,7 @@ import click
 from src import terminal
 from src.bootstrap import Nova, build
 from src.commands.parts import ID, opened, started
+from src.core.about import about
 from src.core.errors import Invalid, NotReady, NovaError
 from src.core.status import Status
 from src.database import migrate as migrate_database
@@ -24,7 +25,8 @@ class Commands(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with about(actor="command line"):
+                return super().invoke(context)
         except Invalid as error:
             lines = [f"  {found.pointer or '/'}: {found.detail}" for found in error.problems]
             raise click.ClickException("\n".join([f"{error.summary}:", *lines])) from None

@@ -20,6 +20,7 @@ from src.extensions import find_packages, load_functions
 from src.formats import Definition, read_definition
 from src.nodes import InstalledKinds
 from src.nodes.policy import CodePolicy
+from src.runtime.audit import Audit
 from src.runtime.bells import FallbackBell, LocalBell, Silence
 from src.runtime.clients import Clients
 from src.runtime.control import Control
@@ -85,6 +86,7 @@ class Nova:
     queue: Queue
     control: Control
     reviews: Reviews
+    audit: Audit
     processes: Processes
     drain: Drain
     workers: Workers | None
@@ -249,6 +251,7 @@ def build(
         queue=queue,
         control=Control(database, queue, leases.lose, signals.changed),
         reviews=Reviews(database, wakes, max_output_bytes=settings.max_output_bytes),
+        audit=Audit(database),
         processes=processes,
         drain=drain,
         workers=_workers(celery, database, queue, processes),

@@ -12,10 +12,28 @@ from starlette.types import Scope
 
 from src.api import errors
 from src.api.requests import RequestFrame
-from src.api.routes import execute, executions, health, live, reviews, workflows
+from src.api.routes import (
+    audit,
+    execute,
+    executions,
+    health,
+    live,
+    reviews,
+    workflows,
+)
 from src.bootstrap import VERSION, Nova, Role, build
 from src.logs import runs_under_uvicorn, take_over_uvicorn
 from src.settings import Settings, read_settings
+
+ROUTES = (
+    execute,
+    executions,
+    live,
+    reviews,
+    workflows,
+    audit,
+    health,
+)
 
 
 @asynccontextmanager
@@ -62,7 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
     app.add_middleware(RequestFrame, on_exposed=_expose, max_body_bytes=settings.max_body_bytes)
     errors.install(app)
-    for routes in (execute, executions, live, reviews, workflows, health):
+    for routes in ROUTES:
         app.include_router(routes.router)
     return app
 

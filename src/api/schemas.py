@@ -216,6 +216,22 @@ class Task(BaseModel):
     error: ExecutionError | None
 
 
+class AuditEvent(BaseModel):
+    actor: str
+    action: str
+    subject: str
+    before_sha256: str | None
+    after_sha256: str | None
+    request_id: str | None
+    at: datetime
+
+
+class AuditList(BaseModel):
+    events: list[AuditEvent]
+    next_before: datetime | None
+    """What `before` is for the next page; None on the last."""
+
+
 class Door(BaseModel):
     name: str
     version: str

@@ -96,6 +96,11 @@ def entry_view(entry: Entry) -> View:
     return view | _moments(entry.row, "started_at", "timestamp", "wakes_at")
 
 
+def audit_view(row: Row[Any]) -> View:
+    names = ("actor", "action", "subject", "before_sha256", "after_sha256", "request_id")
+    return {name: getattr(row, name) for name in names} | _moments(row, "at")
+
+
 def server_timing(nodes: Sequence[NodeState]) -> str:
     """`Server-Timing` (W3C): a metric for each node, in milliseconds."""
     timed = [f"{_token(node.id)};dur={node.execution_time * 1000:.1f}" for node in nodes[:MAX_TIMED_NODES]]

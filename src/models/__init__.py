@@ -1,5 +1,6 @@
 """The rows: every table of Nova. People query them in plain SQL; their names do not change."""
 
+from src.models.audit import AuditEvent
 from src.models.clients import Client
 from src.models.columns import Base
 from src.models.executions import Blob, ChainOfWork, Execution, ExecutionEvent
@@ -8,6 +9,7 @@ from src.models.reviews import Review
 from src.models.workflows import Workflow, WorkflowVersion
 
 __all__ = [
+    "AuditEvent",
     "Base",
     "Blob",
     "ChainOfWork",

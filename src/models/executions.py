@@ -88,6 +88,10 @@ class Execution(Base):
     """How many messages have said so since it came into the queue."""
     requested: Mapped[str | None]
     """`pause` or `stop`: what the runner is asked to do at the next node boundary."""
+    actor: Mapped[str | None]
+    """Who asked for it."""
+    request_id: Mapped[str | None]
+    """By which request."""
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]

@@ -12,6 +12,7 @@ from src.core.status import PAUSE, Status, may_become
 from src.database import Database
 from src.models import Execution, ExecutionEvent, Workflow
 from src.models.columns import moment, seconds_since
+from src.runtime.audit import note
 from src.runtime.leases import IN_THE_QUEUE, PAUSED, STOPPED
 from src.runtime.queue import FOR_WORKFLOW, Queue
 
@@ -57,6 +58,7 @@ class Control:
         in_use = (Workflow.id == workflow_id, Workflow.archived_at.is_(None))
         with self.database.write("pause_workflow") as connection:
             marked = connection.execute(update(Workflow).where(*in_use).values(paused_at=paused_at)).rowcount
+            note(connection, f"workflow.{'pause' if paused_at else 'resume'}", f"workflow/{workflow_id}")
         if not marked:
             raise NotFound("workflow", workflow_id)
 
@@ -67,7 +69,8 @@ class Control:
         with self.database.write("control") as connection:
             kind = act(connection, execution_id)
             if kind is None:
-                raise _refusal(connection, execution_id, act.__name__)
+                raise _refusal(connection, execution_id, _verb(act))
+            note(connection, f"execution.{_verb(act)}", f"execution/{execution_id}", actor=actor)
             done = [(execution_id, kind)]
             for child in _unfinished_descendants(connection, execution_id):
                 if kind := act(connection, child):
@@ -135,4 +138,8 @@ def _refusal(connection: Connection, execution_id: int, what: str) -> NotFound |
     status = _status(connection, execution_id)
     if status is None:
         return NotFound("execution", execution_id)
-    return NotAllowed(what.strip("_").removesuffix("_one"), execution_id, status)
+    return NotAllowed(what, execution_id, status)
+
+
+def _verb(act: Callable[[Connection, int], str | None]) -> str:
+    return act.__name__.strip("_").removesuffix("_one")

@@ -16,6 +16,7 @@ from src.core.values import plain_object
 from src.database import Database
 from src.json_schema import problems_in
 from src.models import ChainOfWork, Execution, ExecutionEvent, Review, Workflow
+from src.runtime.audit import note
 from src.runtime.blobs import fatten
 from src.runtime.wakes import Wakes
 
@@ -87,6 +88,7 @@ class Reviews:
             told = {"node_id": node_id, "decision": answer.decision, "comment": answer.comment}
             event = {"execution_id": execution_id, "kind": "reviewed", "actor": answer.actor, "data": told}
             connection.execute(insert(ExecutionEvent).values(**event, at=now))
+            note(connection, "execution.review", f"execution/{execution_id}", after=values, actor=answer.actor)
         self._wakes.wake_if_due(execution_id)
 
     def _waiting(self, connection: Connection, execution_id: int, node_id: str) -> Pending:

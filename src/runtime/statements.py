@@ -29,6 +29,8 @@ NEW = [
     "request_sha256",
     "lease_owner",
     "lease_token",
+    "actor",
+    "request_id",
     "created_at",
     "started_at",
     "rings",

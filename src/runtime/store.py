@@ -19,6 +19,7 @@ from src.core.store import Claim
 from src.database import Database
 from src.models import Execution
 from src.models.columns import moment
+from src.runtime.audit import asked
 from src.runtime.blobs import fatten, slim
 from src.runtime.concurrency import has_room
 from src.runtime.history import answers_to, interruptions_since, past_of
@@ -114,6 +115,7 @@ class SqlStore:
             "idempotency_key": new.idempotency_key,
             "request_sha256": new.request_sha256,
             "created_at": timestamp(now),
+            **asked()._asdict(),
         }
 
     def _write_new(self, row: Row, new: NewExecution, now: datetime) -> int:

@@ -19,6 +19,7 @@ from src.core.node import Kinds
 from src.core.outcome import Context, Json
 from src.database import Database
 from src.models import Workflow, WorkflowVersion
+from src.runtime.audit import note
 
 PINNED = select(Workflow.version, Workflow.initial_context, Workflow.client_id, Workflow.paused_at).where(
     Workflow.id == bindparam("which"), Workflow.archived_at.is_(None)
@@ -75,6 +76,7 @@ class Workflows:
                 row = insert(Workflow).values(version=1, created_at=now, updated_at=now, **_columns(draft))
                 workflow_id: int = connection.execute(row.returning(Workflow.id)).scalar_one()
                 _add_version(connection, workflow_id, 1, draft.graph_definition, now)
+                note(connection, "workflow.create", f"workflow/{workflow_id}", after=_columns(draft))
         except IntegrityError:
             self._refuse_taken(draft.name)
             raise
@@ -101,6 +103,8 @@ class Workflows:
                 values = {"version": version, "updated_at": now, **columns}
                 connection.execute(update(Workflow).where(Workflow.id == workflow_id).values(**values))
                 _add_version(connection, workflow_id, version, draft.graph_definition, now)
+                was = {name: getattr(current, name) for name in columns}
+                note(connection, "workflow.save", f"workflow/{workflow_id}", before=was, after=columns)
         except IntegrityError:
             self._refuse_taken(draft.name)
             raise
@@ -121,6 +125,7 @@ class Workflows:
             _lock(connection, workflow_id, expected_version)
             row = update(Workflow).where(Workflow.id == workflow_id)
             connection.execute(row.values(archived_at=datetime.now(UTC)))
+            note(connection, "workflow.archive", f"workflow/{workflow_id}")
 
     def find(self, workflow_id: int) -> Any:
         """The row of a workflow that is in use; raises NotFound."""
