@@ -21,6 +21,30 @@ def work_slowly(context: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
     return {node.id: f"{node.id} of {context['order']}"}
 
 
+def tell_process(context: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
+    """Which process it runs in."""
+    _leave_a_line(context, node)
+    return {node.id: os.getpid()}
+
+
+def wait_at_gate(context: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
+    """Say that it has begun, and end when the file `gate` is there."""
+    _leave_a_line(context, node)
+    while not Path(context["gate"]).exists():
+        time.sleep(0.01)
+    return {node.id: os.getpid()}
+
+
+def nap(context: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
+    _leave_a_line(context, node)
+    time.sleep(context["seconds"])
+    return {node.id: os.getpid()}
+
+
+def refuse(context: dict[str, Any]) -> None:
+    raise ValueError("not today")
+
+
 def _leave_a_line(context: dict[str, Any], node: NodeInfo) -> None:
     file = os.open(Path(context["effects"]), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(file, f"{node.execution_id} {node.id} {node.idempotency_key}\n".encode())
