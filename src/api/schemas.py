@@ -163,6 +163,21 @@ class Chain(BaseModel):
     total: int
 
 
+class ExecutionEvent(BaseModel):
+    id: int
+    kind: str
+    """`handed_off`, `recovered`, `woken`, `paused`, `resumed`, `reviewed`, `stopped` ..."""
+    actor: str | None
+    data: dict[str, Any] | None
+    at: datetime
+
+
+class EventList(BaseModel):
+    execution_id: int
+    events: list[ExecutionEvent]
+    total: int
+
+
 class Review(BaseModel):
     execution_id: int
     node_id: str

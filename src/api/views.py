@@ -88,6 +88,10 @@ def task_view(found: Found) -> View:
     }
 
 
+def event_view(row: Row[Any]) -> View:
+    return {name: getattr(row, name) for name in ("id", "kind", "actor", "data")} | _moments(row, "at")
+
+
 def entry_view(entry: Entry) -> View:
     """Without the context that the node saw, which may be large."""
     hidden = ("execution_id", "output_result", "lease_token", "started_at", "timestamp", "wakes_at")

@@ -206,6 +206,13 @@ class Executions:
             plan.record(row.node_id, outcome_of(row, output or {}))
         return plan.context_of(node_id)
 
+    def events(self, execution_id: int) -> list[Row[Any]]:
+        """What has happened to an execution beyond its nodes, in its order. Raises NotFound."""
+        self.status(execution_id)
+        query = select(*ExecutionEvent.__table__.columns).where(ExecutionEvent.execution_id == execution_id)
+        with self._database.read() as connection:
+            return list(connection.execute(query.order_by(ExecutionEvent.id)))
+
     def verify(self, execution_id: int) -> list[str]:
         """What is wrong with the history of an execution, a sentence each. Raises NotFound."""
         found = self.find(execution_id)

@@ -200,3 +200,15 @@ def test_a_decision_is_explained_by_what_it_read_and_where_that_came_from(client
         {"key": "vip", "value": True, "from": "initial_context"},
     ]
     assert told["text"] == "ask chose true: total was 14, from sum; vip was True, from initial_context."
+
+
+def test_the_life_of_a_run_beyond_its_nodes_can_be_read(client: TestClient) -> None:
+    review = {"id": "look", "type": "review"}
+    execution_id = run(client, line(review)).json()["id"]
+    client.post(f"/executions/{execution_id}/pause")
+    client.post(f"/executions/{execution_id}/stop")
+
+    listed = client.get(f"/executions/{execution_id}/events").json()
+
+    assert [event["kind"] for event in listed["events"]] == ["paused", "stopped"]
+    assert client.get("/executions/99/events").status_code == 404

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from tests import servers
-from tests.api.door import FUNCTIONS, decision, execute, function, line, save, transform
+from tests.api.door import FUNCTIONS, LOOPBACK, decision, execute, function, line, save, transform
 from tests.api.sse import Event, Stream, events_of
 from tests.api.test_server import ROOT, Server, running
 
@@ -163,3 +165,70 @@ def test_a_run_on_a_worker_is_seen_through_redis_and_through_sql_when_redis_dies
         redis.stop()
     assert told.data["message"] == "page 12 of 30"
     assert progress["nodes_total"] == 5
+
+
+# Notices of all runs.
+
+
+def told(socket: Any, *types: str) -> list[dict[str, Any]]:
+    """The next notices of these types, in any order of theirs."""
+    found: list[dict[str, Any]] = []
+    while len(found) < len(types):
+        notice = socket.receive_json()
+        if notice["type"] in types:
+            found.append(notice)
+    assert sorted(notice["type"] for notice in found) == sorted(types)
+    return found
+
+
+def test_who_listens_is_told_of_every_start_and_every_end(client: TestClient) -> None:
+    good, bad = (save(client, line(function(name), name=name)) for name in ("greet", "fail"))
+    with client.websocket_connect("/ws") as socket:
+        first = execute(client, good).json()
+        [started, complete] = told(socket, "task_started", "task_complete")
+        execute(client, bad)
+        [_, failed] = told(socket, "task_started", "task_failed")
+
+    assert started["workflow"] == "greet"
+    assert {notice["execution_id"] for notice in (started, complete)} == {first["id"]}
+    assert {notice["task_id"] for notice in (started, complete)} == {first["task_id"]}
+    assert "the supplier does not answer" in failed["error"]["message"]
+
+
+def test_who_comes_back_to_listen_is_told_what_was_missed(client: TestClient) -> None:
+    workflow_id = save(client, line(function("greet")))
+    with client.websocket_connect("/ws") as socket:
+        execute(client, workflow_id)
+        known = told(socket, "task_started", "task_complete")
+    missed = execute(client, workflow_id).json()
+
+    with client.websocket_connect(f"/ws?last_event_id={known[-1]['event_id']}") as socket:
+        notices: list[dict[str, Any]] = []
+        while not notices or (notices[-1]["execution_id"], notices[-1]["type"]) != (missed["id"], "task_complete"):
+            notices.append(socket.receive_json())
+
+    assert known[-1]["event_id"] not in {notice["event_id"] for notice in notices}
+    assert len({notice["event_id"] for notice in notices}) == len(notices)
+
+
+def test_who_listens_is_told_of_progress_and_of_what_waits_for_a_person(client: TestClient, tmp_path: Path) -> None:
+    review = {"id": "look", "type": "review", "title": "Is this right?"}
+    workflow_id = save(client, line(function("report_and_wait"), review))
+    with client.websocket_connect("/ws") as socket:
+        client.post(
+            f"/workflows/{workflow_id}/execute?async_mode=true", json={"initial_context": {"go": str(tmp_path / "go")}}
+        )
+        [progress] = told(socket, "task_progress")
+        (tmp_path / "go").touch()
+        [pending] = told(socket, "hitl_pending")
+
+    assert (progress["progress"], progress["message"], progress["event_id"]) == (0.4, "page 12 of 30", None)
+    assert (pending["node_id"], pending["title"]) == ("look", "Is this right?")
+
+
+def test_a_page_of_another_site_cannot_listen(client: TestClient) -> None:
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect("/ws", headers={"Origin": "http://evil.example"}):
+        pass
+
+    with client.websocket_connect("/ws", headers={"Origin": LOOPBACK}):
+        pass

@@ -11,8 +11,8 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from src.api.dependencies import MAX_ID, Id, Installed, Limit, Skip
 from src.api.requests import StrictRoute
 from src.api.running import until_final
-from src.api.schemas import PROBLEMS, Chain, Execution, ExecutionList, Explanation, Task
-from src.api.views import choice_view, entry_view, execution_view, summary_view, task_view
+from src.api.schemas import PROBLEMS, Chain, EventList, Execution, ExecutionList, Explanation, Task
+from src.api.views import choice_view, entry_view, event_view, execution_view, summary_view, task_view
 from src.core.status import Status
 from src.runtime.executions import Entry, Filter
 
@@ -76,6 +76,13 @@ def get_chain(execution_id: Id, nova: Installed, limit: Limit = 500, skip: Skip 
     entries = nova.executions.chain(execution_id)
     page = entries[skip : skip + limit]
     return StreamingResponse(_chain(execution_id, page, len(entries)), media_type="application/json")
+
+
+@router.get("/executions/{execution_id}/events", responses={200: {"model": EventList}, **PROBLEMS})
+def list_events(execution_id: Id, nova: Installed) -> Response:
+    """What has happened to an execution beyond its nodes: handed off, recovered, paused, reviewed, stopped ..."""
+    events = [event_view(row) for row in nova.executions.events(execution_id)]
+    return JSONResponse({"execution_id": execution_id, "events": events, "total": len(events)})
 
 
 @router.get("/tasks/{task_id}", responses={200: {"model": Task}, **PROBLEMS})

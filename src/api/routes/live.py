@@ -1,17 +1,24 @@
-"""`/executions/{id}/stream` and `/progress`: a run, as it happens."""
+"""`/executions/{id}/stream`, `/executions/{id}/progress` and `/ws`: runs, as they happen."""
 
+import asyncio
 from collections.abc import AsyncIterable
+from contextlib import suppress
+from datetime import datetime
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, Header, Query, WebSocket, WebSocketDisconnect
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.status import WS_1008_POLICY_VIOLATION, WS_1012_SERVICE_RESTART
 
 from src.api.dependencies import Id, Installed
 from src.api.requests import StrictRoute
 from src.api.schemas import PROBLEMS, Progress
+from src.bootstrap import Nova
 from src.core.errors import NotReady
+from src.runtime.live.notices import Board, moment_of
 from src.runtime.live.rows import Cursor
 
 RETRY_MILLISECONDS = 1000
@@ -66,3 +73,43 @@ def get_progress(execution_id: Id, nova: Installed) -> Response:
     ]
     told = {"status": found.status, "nodes_done": found.done, "nodes_total": found.total, "under_way": running}
     return JSONResponse({"execution_id": execution_id, **told})
+
+
+@router.websocket("/ws")
+async def notify(socket: WebSocket, last_event_id: Annotated[str | None, Query(max_length=400)] = None) -> None:
+    """Notices of all runs: `task_started`, `task_progress`, `task_complete`, `task_failed`, `hitl_pending`. With the
+    `event_id` that came last as `last_event_id`, what was missed comes first; some of it may be known, by its id.
+    """
+    nova: Nova = socket.app.state.nova
+    if not _is_of_this_site(socket):
+        await socket.close(WS_1008_POLICY_VIOLATION)  # before it is accepted: the answer is 403
+        return
+    await socket.accept()
+    board = Board(last_event_id=last_event_id)
+    sending = asyncio.create_task(_send(socket, nova, board, moment_of(last_event_id)))
+    with suppress(WebSocketDisconnect):
+        while not sending.done():
+            await _read_or_end(socket, sending)
+    sending.cancel()
+
+
+async def _send(socket: WebSocket, nova: Nova, board: Board, since: datetime | None) -> None:
+    with suppress(WebSocketDisconnect):
+        async for notice in nova.live.hub.listen(board, since):
+            await socket.send_text(notice.text)
+        await socket.close(WS_1012_SERVICE_RESTART)
+
+
+async def _read_or_end(socket: WebSocket, sending: "asyncio.Task[None]") -> None:
+    """Who listens has nothing to say but that it goes."""
+    reading = asyncio.create_task(socket.receive_text())
+    await asyncio.wait({reading, sending}, return_when=asyncio.FIRST_COMPLETED)
+    if reading.done():
+        reading.result()
+    reading.cancel()
+
+
+def _is_of_this_site(socket: WebSocket) -> bool:
+    """A browser lets any page open a connection to any server, with its cookies; it tells from where."""
+    origin = socket.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == socket.headers.get("host")

@@ -8,11 +8,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from src.core.errors import NotReady
+from src.runtime.live.news import Listener, News
+from src.runtime.live.notices import Board, Notice, Notices
 from src.runtime.live.rows import DONE, Cursor, Event, Rows
 from src.runtime.live.signals import CHANGED, Signal, Signals
 from src.runtime.live.watcher import Channel, Watcher, event_of
@@ -30,16 +33,20 @@ LOOK_TICKS_WITH_REDIS = 20
 
 
 class Hub:
-    def __init__(self, rows: Rows, signals: Signals, wire: "Wire | None", *, is_over: Callable[[], bool]) -> None:
+    def __init__(
+        self, rows: Rows, notices: Notices, signals: Signals, wire: "Wire | None", *, is_over: Callable[[], bool]
+    ) -> None:
         """
         Args:
             is_over: this process is about to end: who watches must come back, and finds another.
         """
         self._rows = rows
+        self._notices = notices
         self._signals = signals
         self._wire = wire
         self._is_over = is_over
         self._channels: dict[int, Channel] = {}
+        self._news = News(notices)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -63,11 +70,26 @@ class Hub:
         finally:
             self._leave(execution_id, watcher)
 
+    async def listen(self, board: Board, since: datetime | None) -> AsyncIterator[Notice]:
+        """What happens to all executions that `board` shows, and what it has missed since a moment; until this process
+        is about to end, or the listener is too slow.
+        """
+        self._start()
+        listener = Listener(board)
+        self._news.join(listener)
+        try:
+            if since is not None:
+                for notice in board.chosen(await asyncio.to_thread(self._notices.since, since)):
+                    yield notice
+            async for notice in listener.notices():
+                yield notice
+        finally:
+            self._news.listeners.discard(listener)
+
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
-        for watcher in self._watchers():
-            watcher.interrupt()
+        self._end_all()
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks)
         self._stop()
@@ -103,9 +125,6 @@ class Hub:
             del self._channels[execution_id]
             channel.follower.cancel()
 
-    def _watchers(self) -> list[Watcher]:
-        return [watcher for channel in self._channels.values() for watcher in channel.watchers]
-
     # What is heard. Nobody who watches, nobody who listens.
 
     def _start(self) -> None:
@@ -113,7 +132,7 @@ class Hub:
             return
         self._loop = asyncio.get_running_loop()
         self._signals.listen(self._overhear)
-        self._tasks = [asyncio.create_task(self._keep_looking())]
+        self._tasks = [asyncio.create_task(self._keep_looking()), asyncio.create_task(self._news.follow())]
         if self._wire:
             self._tasks.append(asyncio.create_task(self._wire.listen(self._hear, self._doubt)))
 
@@ -124,7 +143,8 @@ class Hub:
 
     def _overhear(self, signals: Sequence[Signal]) -> None:
         """From a thread that runs an execution."""
-        watched = [signal for signal in signals if signal.execution_id in self._channels]
+        has_listeners = bool(self._news.listeners)
+        watched = [signal for signal in signals if has_listeners or signal.execution_id in self._channels]
         if watched and self._loop:
             with suppress(RuntimeError):  # the loop has ended, and so has everybody who watched
                 self._loop.call_soon_threadsafe(self._hear, watched)
@@ -133,6 +153,8 @@ class Hub:
         for signal in signals:
             if channel := self._channels.get(signal.execution_id):
                 channel.tell(signal)
+        if self._news.listeners:
+            self._news.tell(signals)
 
     def _doubt(self) -> None:
         """Signals may have been missed."""
@@ -144,13 +166,22 @@ class Hub:
             await asyncio.sleep(TICK_SECONDS)
             tick += 1
             if self._is_over():
-                for watcher in self._watchers():
-                    watcher.interrupt()
+                self._end_all()
             is_told = self._wire is not None and self._wire.is_listening
-            if tick % (LOOK_TICKS_WITH_REDIS if is_told else LOOK_TICKS) == 0 and self._channels:
+            if tick % (LOOK_TICKS_WITH_REDIS if is_told else LOOK_TICKS) == 0:
                 await self._look()
 
+    def _end_all(self) -> None:
+        for watcher in [watcher for channel in self._channels.values() for watcher in channel.watchers]:
+            watcher.interrupt()
+        for listener in self._news.listeners:
+            listener.end()
+
     async def _look(self) -> None:
+        if self._news.listeners:
+            await self._news.look()
+        if not self._channels:
+            return
         known = {execution_id: channel.cursor for execution_id, channel in self._channels.items()}
         try:
             heads = await asyncio.to_thread(self._rows.heads, list(known))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from src.core.status import Status
 from src.database import Database
 from src.runtime.live.hub import Hub
+from src.runtime.live.notices import Notices
 from src.runtime.live.rows import Rows
 from src.runtime.live.signals import Signal, Signals
 
@@ -62,4 +63,4 @@ def make_live(
 
         wire = Wire(redis_url, signals, owner=owner, verify_tls=verify_tls)
     rows = Rows(database)
-    return Live(Hub(rows, signals, wire, is_over=is_over), rows, signals, wire)
+    return Live(Hub(rows, Notices(database), signals, wire, is_over=is_over), rows, signals, wire)
