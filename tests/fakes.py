@@ -43,6 +43,9 @@ class FakeKinds:
         behaviour = self._behaviours.get(node.id)
         return behaviour(visit) if behaviour else Succeeded({node.id: visit.attempt})
 
+    def forget(self, execution_id: int) -> None:
+        pass
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

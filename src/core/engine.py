@@ -66,6 +66,7 @@ class GraphEngine:
         chance: Callable[[], float] = random.SystemRandom().random,  # no state, which a fork would double
     ) -> None:
         self._store = store
+        self._kinds = kinds
         self._attempting = Attempting(kinds, max_output_bytes=max_output_bytes, now=now)
         self._threads = threads
         self._node_concurrency = node_concurrency
@@ -94,6 +95,7 @@ class GraphEngine:
             return None
         finally:
             run.claim.lost.set()  # whatever is still under way works for nobody
+            self._kinds.forget(execution_id)
             self._store.forget(run.claim)
 
     def begin(self, execution_id: int, slice_: Slice | None = None) -> Run | None:
@@ -241,6 +243,7 @@ class GraphEngine:
             context=run.plan.context_of(node.id),
             branches=run.plan.graph.branches[node.id],
             cancelled=claim.lost,
+            client_id=claim.client_id,
             waited=run.waited.pop(node.id, None),
             answer=claim.answers.pop(node.id, None),
             progress=lambda *told: self._watch(NodeChange(claim.execution_id, node.id, None, number, told)),

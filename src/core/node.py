@@ -52,6 +52,8 @@ class Visit:
     """The conditions on the edges out of this node; None for a default."""
     cancelled: threading.Event
     """Set when the result is no longer wanted."""
+    client_id: int | None = None
+    """The customer that the run is made for."""
     waited: Waiting | None = None
     """What the attempt before this one waited for, where it did."""
     answer: Json = None
@@ -71,3 +73,6 @@ class Kinds(Protocol):
         """
 
     def run(self, node: Node, visit: Visit) -> Outcome: ...
+
+    def forget(self, execution_id: int) -> None:
+        """No more of its nodes run here for now: let go of what was kept for them. Comes after every run."""

@@ -30,6 +30,8 @@ class Claim:
     """How many attempts each node has had."""
     queue: str | None = None
     """The worker queue that it was taken from; None for the default one."""
+    client_id: int | None = None
+    """The customer that it is run for."""
     parent_id: int | None = None
     """The execution that has started this one."""
     depth: int = 0

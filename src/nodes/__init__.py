@@ -53,6 +53,9 @@ class InstalledKinds:
         assert isinstance(node, NodeConfig)
         return node.looked_at(node.run(NodeContext(visit, self.sandbox, self._functions)), visit.context)
 
+    def forget(self, execution_id: int) -> None:
+        self.sandbox.forget(execution_id)
+
 
 def _problem(found: ErrorDetails, kind: type[NodeConfig]) -> Problem:
     pointer = pointer_to(found["loc"])

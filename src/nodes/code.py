@@ -46,8 +46,17 @@ def run_code(
     node: CodeNode, context: NodeContext, code: str, kind: Literal["action", "decision"], values: Context
 ) -> CodeResult:
     limits = Limits(wall_seconds=node.timeout or DEFAULT_TIMEOUT_SECONDS, memory_mb=node.memory_mb or DEFAULT_MEMORY_MB)
-    request = CodeRequest(code, kind, values, limits, network=node.network)
-    return context.sandbox.run(request, context.visit.cancelled)
+    visit = context.visit
+    request = CodeRequest(
+        code,
+        kind,
+        values,
+        limits,
+        network=node.network,
+        execution_id=visit.execution_id,
+        client_id=visit.client_id,
+    )
+    return context.sandbox.run(request, visit.cancelled)
 
 
 def failure(result: CodeResult) -> Failed:

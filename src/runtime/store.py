@@ -87,7 +87,7 @@ class SqlStore:
         held = {"status": Status.RUNNING, "mode": Mode.INLINE, "lease_owner": self._leases.owner, "lease_token": 1}
         row = self._row(new, now) | held | {"started_at": timestamp(now), "rings": 0}
         execution_id = self._write_new(row, new, now)
-        claim = Claim(execution_id, 1, row["task_id"], graph, new.initial_context, now)
+        claim = Claim(execution_id, 1, row["task_id"], graph, new.initial_context, now, client_id=new.client_id)
         self._granted[execution_id] = claim
         self._leases.hold(claim)
         self._signals.claimed(claim)
@@ -220,6 +220,7 @@ class SqlStore:
                 past.outcomes,
                 past.attempts,
                 queue=row.queue,
+                client_id=row.client_id,
                 parent_id=row.parent_id,
                 depth=row.depth,
                 answers=answers_to(connection, execution_id, past),
@@ -237,6 +238,6 @@ def _told(verdict: Verdict, seconds: float | None) -> dict[str, object]:
 
 _CLAIMED = (
     Execution.lease_token, Execution.task_id, Execution.initial_context, Execution.started_at, Execution.queue,
-    Execution.parent_id, Execution.depth, Execution.requested,
+    Execution.client_id, Execution.parent_id, Execution.depth, Execution.requested,
     case((Execution.wake_at <= moment(0.0), Execution.wake_at)).label("woken_for"),
 )  # fmt: skip

@@ -49,6 +49,11 @@ class CodeRequest:
     limits: Limits = field(default_factory=Limits)
     network: bool = False
     """The code may connect to the TCP ports that the operator allows."""
+    execution_id: int | None = None
+    """The execution whose code it is: an implementation may let attempts of one share what those of two never do.
+    None: shares with none."""
+    client_id: int | None = None
+    """The customer that it runs for; those who wait for a place take turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,9 @@ class CodeExecutor(Protocol):
     def run(self, request: CodeRequest, cancelled: threading.Event) -> CodeResult:
         """Run the code to its end, its limits, or until `cancelled` is set. Never raises for what the code does."""
 
+    def forget(self, execution_id: int) -> None:
+        """No more code of that execution comes for now: let go of what was kept for it."""
+
     def close(self) -> None: ...
 
 
@@ -105,6 +113,9 @@ class RefusingExecutor:
 
     def run(self, request: CodeRequest, cancelled: threading.Event) -> CodeResult:  # noqa: ARG002
         return CodeResult("refused", error=ErrorInfo("CodeRefused", self._reason))
+
+    def forget(self, execution_id: int) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -54,6 +54,9 @@ class ForkServerExecutor:
         finally:
             self._slots.give_back(slot)
 
+    def forget(self, execution_id: int) -> None:
+        pass
+
     def close(self) -> None:
         with self._lock:
             if self._server is not None:

@@ -71,6 +71,10 @@ class Sandbox:
         queued_seconds = result.usage.queued_seconds + waited  # no time of the code either
         return replace(result, usage=replace(result.usage, queued_seconds=queued_seconds))
 
+    def forget(self, execution_id: int) -> None:
+        if self._found is not None:
+            self._found.executor.forget(execution_id)
+
     def close(self) -> None:
         with self._lock:
             if self._found is not None:

@@ -32,6 +32,9 @@ class SubprocessExecutor:
             ended = conversation.hold(cancelled)
         return replace(conversation.result(ended, time.monotonic() - started), usage=Usage(self.level))
 
+    def forget(self, execution_id: int) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -8,11 +8,13 @@ import pytest
 
 from src.bootstrap import Nova
 from src.core.errors import NotFound, ValueRefused
-from src.core.status import Status
+from src.core.status import Mode, Status
 from src.runtime.executions import Filter
+from src.runtime.store import NewExecution
 from src.runtime.workflows import Draft
 from tests.runtime.building import (
     HANDED_OFF,
+    PLAIN,
     add_client,
     attempt,
     call,
@@ -99,6 +101,16 @@ def test_a_run_is_made_for_a_client_that_is_active(nova: Nova) -> None:
     for slug in ("gone", "unheard of"):
         with pytest.raises(NotFound, match=slug):
             nova.executions.order(workflow_id, {"n": 1}, slug)
+
+
+def test_whoever_drives_a_run_knows_the_client_that_it_is_made_for(database_url: str) -> None:
+    with parts(database_url) as made:
+        acme = add_client(made.database, "acme")
+        new = NewExecution(made.workflows.keep(Draft("plain", PLAIN)), 1, {}, client_id=acme)
+
+        ids = [made.store.create(new), made.store.enqueue(new, mode=Mode.INLINE)]
+
+        assert [claimed(made.store.claim(each)).client_id for each in ids] == [acme, acme]
 
 
 def test_a_run_is_made_for_the_workflows_client_where_the_request_names_none(nova: Nova) -> None:
