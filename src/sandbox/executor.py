@@ -1,9 +1,10 @@
 """The contract of whatever runs an author's code: one request in, one result out. No implementation is here."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import Literal, Protocol
 
 from src.core.outcome import Context, Json, Usage
@@ -40,6 +41,22 @@ class Limits:
     result_bytes: int = 4 * 1024 * 1024
 
 
+class HttpBridge(Protocol):
+    """Makes the HTTP calls of code, which has no network of its own. What is allowed is the bridge's to say."""
+
+    def __call__(self, call: Context, seconds: float, cancelled: threading.Event) -> Context:
+        """Never raises.
+
+        Args:
+            call: `{"method", "url", "headers"?, "query"?, "text"? or "base64"?, "timeout"?}`, as from a stranger: any
+                of it may be missing, or of another type.
+            seconds: what is left of the attempt's time.
+
+        Returns:
+            `{"status", "headers", "text" or "base64"}`, or `{"error": {"message", "class", "retry_after_seconds"?}}`.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class CodeRequest:
     code: str
@@ -54,6 +71,15 @@ class CodeRequest:
     None: shares with none."""
     client_id: int | None = None
     """The customer that it runs for; those who wait for a place take turns."""
+    http: HttpBridge | None = None
+    """What `http.request(...)` in the code goes through. None: no call is allowed."""
+    on_progress: Callable[[float, str], None] | None = None
+    """Told what the code says of itself with `progress(fraction, text)`: from 0 to 1, and in words."""
+
+    @property
+    def message(self) -> dict[str, Json]:
+        """What the process is told that runs the code."""
+        return {"code": self.code, "kind": self.kind, "context": self.context}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +90,10 @@ class ErrorInfo:
     """In the author's code, from 1."""
     traceback: str = ""
     """The frames of the author's code alone."""
+    retry_after_seconds: float | None = None
+    """Of a `Transient`: when it may be worth while to try again."""
+    output: Context = field(default_factory=dict)
+    """Of a `NeedsReview`: what the code would have changed."""
 
 
 Ended = Literal[
@@ -127,13 +157,7 @@ def result_of(
     """What the process that ran the code answered, taken apart by fixed keys and types: it may be forged."""
     changes, written, error = answer.get("changes"), answer.get("written"), answer.get("error")
     if isinstance(error, dict):
-        line = error.get("line")
-        told = ErrorInfo(
-            str(error.get("type", "Error")),
-            str(error.get("message", "")),
-            line if isinstance(line, int) else None,
-            str(error.get("traceback", "")),
-        )
+        told = _error_of(error)
         ended: Ended = "memory" if told.type == "MemoryError" else "error"
         return CodeResult(ended, logs=logs, error=told, duration_seconds=duration_seconds, usage=usage)
     return CodeResult(
@@ -146,4 +170,16 @@ def result_of(
         last_line,
         duration_seconds=duration_seconds,
         usage=usage,
+    )
+
+
+def _error_of(told: Mapping[str, Json]) -> ErrorInfo:
+    line, after, output = told.get("line"), told.get("retry_after_seconds"), told.get("output")
+    return ErrorInfo(
+        str(told.get("type", "Error")),
+        str(told.get("message", "")),
+        line if isinstance(line, int) else None,
+        str(told.get("traceback", "")),
+        float(after) if isinstance(after, int | float) and 0 <= after < inf else None,
+        output if isinstance(output, dict) else {},
     )

@@ -1,17 +1,16 @@
 """Runs code in children of a warm fork server, each behind walls of its own (levels `full` and `seccomp`).
 
-Here: which server, which slot, what to do when one dies. The walls are in `inside/`, the pipes in `attempt.py`.
+Here: which server, which child, what to do when one dies. The walls are in `inside/`, the talk in `conversation.py`.
 """
 
-import contextlib
-import math
 import os
 import threading
 import time
 
-from src.core.outcome import Usage
-from src.sandbox.attempt import Attempt
-from src.sandbox.executor import CodeRequest, CodeResult, ErrorInfo, Level, Limits
+from src.sandbox.attempt import Attempt, cpu_limit
+from src.sandbox.child import Wants
+from src.sandbox.children import Children
+from src.sandbox.executor import CodeRequest, CodeResult, ErrorInfo, Level
 from src.sandbox.server_process import Installation, ServerProcess, Strength, Unavailable
 from src.sandbox.slots import Slots
 
@@ -23,10 +22,12 @@ NO_NETWORK = (
 class ForkServerExecutor:
     """One fork server for each process of Nova: a fork of this one starts its own."""
 
-    def __init__(self, installation: Installation, *, slots: int) -> None:
+    def __init__(self, installation: Installation, *, slots: int, kept: int = 0) -> None:
+        """`slots`: attempts at once. `kept`: children that wait for the next attempt of their execution, at most."""
         self._installation = installation
         self._slots = Slots(slots)
-        self._server: ServerProcess | None = None
+        self._kept = kept
+        self._children: Children | None = None
         self._strength: Strength | None = None
         self._lock = threading.Lock()
 
@@ -38,52 +39,61 @@ class ForkServerExecutor:
     @property
     def strength(self) -> Strength:
         """What was found to hold. Raises Unavailable where no walls can be raised."""
-        return self._living().strength
+        return self._living().server.strength
 
     @property
     def server_pid(self) -> int:
-        return self._living().pid
+        return self._living().server.pid
 
     def run(self, request: CodeRequest, cancelled: threading.Event) -> CodeResult:
         began = time.monotonic()
-        slot = self._slots.take(cancelled)
-        if slot is None:
+        if not self._slots.take(request.client_id, cancelled):
             return CodeResult("cancelled", error=ErrorInfo("Cancelled", "the run was taken away before the code began"))
         try:
-            return self._run_in(slot, request, cancelled, queued=time.monotonic() - began)
+            return self._run(request, cancelled, queued=time.monotonic() - began)
         finally:
-            self._slots.give_back(slot)
+            self._slots.give_back()
 
     def forget(self, execution_id: int) -> None:
-        pass
+        children = self._children
+        if children is not None and children.server.owner == os.getpid():
+            children.forget(execution_id)
 
     def close(self) -> None:
         with self._lock:
-            if self._server is not None:
-                self._server.close()
-            self._server = None
+            if self._children is not None:
+                self._children.close()
+            self._children = None
 
-    def _run_in(self, slot: int, request: CodeRequest, cancelled: threading.Event, *, queued: float) -> CodeResult:
+    def _run(self, request: CodeRequest, cancelled: threading.Event, *, queued: float) -> CodeResult:
         try:
-            server = self._living()
+            children = self._living()
         except Unavailable as missing:
-            return CodeResult("lost", error=ErrorInfo("SandboxLost", str(missing)))
-        refusal = self._refusal(request, server.strength)
+            return _lost(str(missing))
+        refusal = self._refusal(request, children.server.strength)
         if refusal:
             return CodeResult("refused", error=ErrorInfo("NetworkRefused", refusal))
-        started, limits = time.monotonic(), request.limits
-        cpu_seconds = cpu_limit(limits)
-        order = {"slot": slot, "memory_mb": limits.memory_mb, "cpu_seconds": cpu_seconds, "network": request.network}
-        attempt = Attempt(request, cpu_seconds)
-        with contextlib.suppress(
-            BrokenPipeError, ConnectionResetError
-        ):  # gone before it began: lost, as if a moment later
-            attempt.hold(server, order, cancelled)
+        started = time.monotonic()
+        wants = Wants(request.limits.memory_mb, cpu_limit(request.limits) + 1, request.network)
+        try:
+            child = children.take(request.execution_id, wants)
+        except (BrokenPipeError, ConnectionResetError):
+            self._replace(children)
+            return _lost("the fork server of the sandbox has ended")
+        attempt = Attempt(request, child, children.server.strength)
+        try:
+            attempt.hold(cancelled)
+        finally:
+            self._part(children, attempt, request, cancelled)
+        return attempt.result(time.monotonic() - started, queued)
+
+    def _part(self, children: Children, attempt: Attempt, request: CodeRequest, cancelled: threading.Event) -> None:
         if attempt.is_lost:
-            self._replace(server)
-        told = attempt.told
-        usage = Usage(server.strength.level, told.cpu_seconds, told.max_rss_kb, queued)
-        return attempt.result(time.monotonic() - started, usage)
+            self._replace(children)
+        if attempt.may_go_on:
+            children.give_back(attempt.child, request.execution_id, cancelled)
+        else:
+            children.retire(attempt.child)
 
     def _refusal(self, request: CodeRequest, strength: Strength) -> str | None:
         if not request.network:
@@ -94,15 +104,15 @@ class ForkServerExecutor:
             return NO_NETWORK.format("this kernel has no Landlock that knows ports (Linux 6.7), so nothing bounds it")
         return None
 
-    def _living(self) -> ServerProcess:
-        """The fork server of this process, started now if there is none that lives."""
-        server = self._server
-        if server is not None and server.owner == os.getpid():
-            return server
+    def _living(self) -> Children:
+        """The fork server of this process and its children, started now if there is none that lives."""
+        children = self._children
+        if children is not None and children.server.owner == os.getpid():
+            return children
         with self._lock:
-            if self._server is None or self._server.owner != os.getpid():
-                self._server = self._start()
-            return self._server
+            if self._children is None or self._children.server.owner != os.getpid():
+                self._children = Children(self._start(), at_work=self._slots.count, kept=self._kept)
+            return self._children
 
     def _start(self) -> ServerProcess:
         server = ServerProcess(self._installation)
@@ -114,14 +124,13 @@ class ForkServerExecutor:
             )
         return server
 
-    def _replace(self, lost: ServerProcess) -> None:
+    def _replace(self, lost: Children) -> None:
         """The next attempt starts another."""
         with self._lock:
-            if self._server is lost:
-                self._server = None
+            if self._children is lost:
+                self._children = None
         lost.close()
 
 
-def cpu_limit(limits: Limits) -> int:
-    """Seconds of all threads together; a second over the wall's, so that a busy loop ends as what it is: a time-out."""
-    return limits.cpu_seconds or math.ceil(limits.wall_seconds) + 1
+def _lost(reason: str) -> CodeResult:
+    return CodeResult("lost", error=ErrorInfo("SandboxLost", reason))

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 PIECE = 65_536
@@ -16,17 +17,15 @@ class Kept:
         self._limit = limit
         self.kept = bytearray()
         self.total = 0
-        self.is_closed = False
 
     def take(self, descriptor: int) -> bool:
+        """False at the end of the pipe."""
         data = os.read(descriptor, PIECE)
         self._keep(data)
-        self.is_closed = not data
         return bool(data)
 
     def take_rest(self, descriptor: int) -> None:
-        """What is in the pipe now, without waiting for more."""
-        os.set_blocking(descriptor, False)
+        """What is in the pipe now. It must not block."""
         try:
             while self.take(descriptor):
                 pass
@@ -64,24 +63,51 @@ class Printed(Kept):
             del self._end[: self._end.rstrip().rfind(b"\n") + 1]
 
 
-class Answer(Kept):
-    """Eight bytes of length, and a JSON object. Complete when it is all there: who holds the pipe may keep it open."""
+class Inbox(Kept):
+    """Messages: eight bytes of length each, and a JSON object. Who writes them may write anything."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(HEAD + limit)
+        super().__init__(limit)
+        self._most = HEAD + limit
+        self._waiting = bytearray()
+        self.is_senseless = False
+        """Something came that is no message. What comes after it cannot be told apart."""
 
     @property
-    def is_complete(self) -> bool:
-        return self.is_closed or self.total >= HEAD + int.from_bytes(self.kept[:HEAD], "big") >= HEAD + 1
+    def is_full(self) -> bool:
+        """A message is larger than any may be."""
+        return len(self._waiting) > self._most
 
     @property
-    def parsed(self) -> dict[str, Any] | None:
-        """None for whatever is no such thing: it may be forged, and nested without end."""
-        try:
-            found = json.loads(self.kept[HEAD:])
-        except (ValueError, RecursionError):
-            return None
-        return found if isinstance(found, dict) else None
+    def is_empty(self) -> bool:
+        return not self._waiting
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """Those that are complete, and were not taken yet."""
+        while not self.is_senseless and len(self._waiting) >= HEAD:
+            end = HEAD + int.from_bytes(self._waiting[:HEAD], "big")
+            if len(self._waiting) < end or end > self._most:
+                return
+            content = bytes(self._waiting[HEAD:end])
+            del self._waiting[:end]
+            message = _parsed(content)
+            if message is None:
+                self.is_senseless = True
+            else:
+                yield message
+
+    def _keep(self, data: bytes) -> None:
+        if not self.is_full:
+            self._waiting += data
+
+
+def _parsed(content: bytes) -> dict[str, Any] | None:
+    """None for whatever is no such thing: it may be forged, and nested without end."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def framed(message: dict[str, Any]) -> memoryview:

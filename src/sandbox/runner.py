@@ -1,19 +1,156 @@
-"""Runs one request in the process it is started in: `python -I runner.py RESULT_FD`. Imports nothing of Nova.
+"""Runs an author's code, and is what that code can say to the server. Imports nothing of Nova.
 
-The request comes as JSON on standard input; the answer goes to RESULT_FD, as eight bytes of length and JSON; what the
-code prints goes where standard output and error go. The author's code is compiled as `<node>`.
+`python -I runner.py REQUEST_FD ANSWER_FD` runs one request in a process of its own. Messages are eight bytes of length
+and JSON: in comes `{"run": ...}`, out goes `{"result": ...}`, after any number of `{"progress": ...}` and of
+`{"http": ...}`, each answered by another. What the code prints goes where standard output and error go. The author's
+code is compiled as `<node>`.
 """
 
 import ast
+import base64
 import contextlib
 import json
 import linecache
 import os
 import sys
+import threading
 import traceback
 
 FILE = "<node>"
 MISSING = object()
+HEAD = 8
+MAX_PIECE = 1024 * 1024
+CLIENT_ERROR, SERVER_ERROR = 400, 500
+PASSING_STATUSES = (408, 425, 429)
+ENCODE, READ, WRITE = json.JSONEncoder(allow_nan=False).encode, os.read, os.write
+"""Taken before the code can put others in their place."""
+
+
+class Transient(Exception):
+    """The code says: it may pass, try again, after `retry_after_seconds` at the earliest."""
+
+    def __init__(self, *args, retry_after_seconds=None):
+        super().__init__(*args)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Permanent(Exception):
+    """The code says: it will fail again."""
+
+
+class NeedsReview(Exception):
+    """The code says: a person must look at it, with `output` in hand: what the node would have changed."""
+
+    def __init__(self, *args, output=None):
+        super().__init__(*args)
+        self.output = output
+
+
+class Line:
+    """The two pipes to the server. One question at a time."""
+
+    def __init__(self, request, answer):
+        self._request = request
+        self._answer = answer
+        self._lock = threading.Lock()
+
+    def read(self):
+        return json.loads(self._read(int.from_bytes(self._read(HEAD), "big")))
+
+    def write(self, message):
+        content = ENCODE(message).encode()
+        left = memoryview(len(content).to_bytes(HEAD, "big") + content)
+        while left:
+            left = left[WRITE(self._answer, left) :]
+
+    def tell(self, message):
+        with self._lock:
+            self.write(message)
+
+    def ask(self, message):
+        with self._lock:
+            self.write(message)
+            return self.read()
+
+    def _read(self, length):
+        content = bytearray()
+        while len(content) < length:
+            piece = READ(self._request, min(length - len(content), MAX_PIECE))
+            if not piece:
+                raise EOFError("the server is gone")
+            content += piece
+        return bytes(content)
+
+
+class Http:
+    """`http` in the code: calls that the server makes for it, as far as it may."""
+
+    def __init__(self, line):
+        self._line = line
+
+    def request(self, method, url, *, headers=None, query=None, json=None, body=None, timeout=None):
+        """What the other side answers, whatever its status. Raises Transient or Permanent where nothing came."""
+        call = {"method": method, "url": url, "headers": dict(headers or {}), "query": dict(query or {})}
+        if json is not None:
+            call["text"] = dump(json)
+            call["headers"].setdefault("Content-Type", "application/json")
+        elif isinstance(body, bytes | bytearray):
+            call["base64"] = base64.b64encode(body).decode()
+        elif body is not None:
+            call["text"] = body
+        if timeout is not None:
+            call["timeout"] = timeout
+        answer = self._line.ask({"http": call})["http"]
+        if "error" in answer:
+            raise failure_of(answer["error"])
+        return Response(answer)
+
+
+class Response:
+    """What `http.request` answers."""
+
+    def __init__(self, answer):
+        self.status = answer["status"]
+        self.headers = {name.lower(): value for name, value in answer["headers"].items()}
+        self.content = base64.b64decode(answer["base64"]) if "base64" in answer else answer["text"].encode()
+
+    @property
+    def text(self):
+        return self.content.decode(errors="replace")
+
+    @property
+    def ok(self):
+        return self.status < CLIENT_ERROR
+
+    def json(self):
+        return json.loads(self.content)
+
+    def raise_for_status(self):
+        if self.ok:
+            return self
+        passes = self.status >= SERVER_ERROR or self.status in PASSING_STATUSES
+        raise (Transient if passes else Permanent)(f"the answer has status {self.status}: {self.text[:200]}")
+
+
+def failure_of(error):
+    if error.get("class") == "transient":
+        return Transient(error.get("message"), retry_after_seconds=error.get("retry_after_seconds"))
+    return Permanent(error.get("message"))
+
+
+def names_for(line):
+    """What the code finds beside its context."""
+
+    def progress(fraction, text=""):
+        line.tell({"progress": {"fraction": min(1.0, max(0.0, float(fraction))), "text": str(text)}})
+
+    return {
+        "http": Http(line),
+        "progress": progress,
+        "Transient": Transient,
+        "Permanent": Permanent,
+        "NeedsReview": NeedsReview,
+    }
 
 
 class Context(dict):
@@ -45,13 +182,10 @@ class Context(dict):
 
 
 def main():
-    request = json.load(sys.stdin)
-    result = os.fdopen(int(sys.argv[1]), "wb")
-    answer = answer_to(request["code"], request["kind"], request["context"])
-    text = json.dumps(answer).encode()
+    line = Line(int(sys.argv[1]), int(sys.argv[2]))
+    answer = answer_to(line.read()["run"], names_for(line))
     flush()
-    with result:
-        result.write(len(text).to_bytes(8, "big") + text)
+    line.tell({"result": answer})
     os._exit(0)  # neither exit hooks nor lingering threads of the code hold the answer back
 
 
@@ -60,11 +194,13 @@ def flush():
         sys.stdout.flush()
 
 
-def answer_to(code, kind, values):
+def answer_to(request, names, look=lambda _: None):
+    """`names` are there for the code to use; `look` is shown its code object before that runs."""
+    code, values = request["code"], request["context"]
     before = {key: dump(value) for key, value in values.items()}
     context = Context(values)
     try:
-        answer, after = run(code, kind, context)
+        answer, after = run(code, request["kind"], {**names, "context": context, "__name__": "__node__"}, look)
         answer["changes"] = changes_of(after, before)
         written = context.written if after is context else context.written | (after.keys() - before.keys())
         answer["written"] = [key for key in written if isinstance(key, str)]
@@ -73,13 +209,16 @@ def answer_to(code, kind, values):
         return {"error": told(error, code)}
 
 
-def run(code, kind, context):
-    namespace = {"context": context, "__name__": "__node__"}
+def run(code, kind, namespace, look):
+    context = namespace["context"]
     expression = compiled_expression(code) if kind == "decision" else None
     if expression is None:
-        exec(compile(code, FILE, "exec"), namespace)
+        compiled = compile(code, FILE, "exec")
+        look(compiled)
+        exec(compiled, namespace)
         bound = namespace.get("context")
         return {}, bound if isinstance(bound, dict) else context
+    look(expression)
     value = eval(expression, namespace)
     return {"value": json.loads(dump_named("the value of the expression", value))}, context
 
@@ -126,7 +265,16 @@ def told(error, code):
         "message": str(summary),
         "line": lines[-1] if lines else getattr(error, "lineno", None),
         "traceback": "".join(summary.format()) if lines else "",
+        **said(error),
     }
+
+
+def said(error):
+    """What a Transient or a NeedsReview says beside its message, where that is JSON."""
+    names = [name for name in ("retry_after_seconds", "output") if isinstance(error, Transient | NeedsReview)]
+    with contextlib.suppress(TypeError, ValueError, RecursionError):
+        return json.loads(dump({name: getattr(error, name) for name in names if hasattr(error, name)}))
+    return {}
 
 
 def own_frames(summary):

@@ -50,6 +50,8 @@ class Strength:
     """It can tell TCP ports apart, so the network can be granted."""
     own_users: bool = False
     threads: int = 1
+    resident_kb: int = 0
+    """Of the fork server. A child begins with less, nearly all of it shared."""
     reason: str = ""
 
 

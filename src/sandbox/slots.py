@@ -2,64 +2,69 @@
 
 import os
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from pathlib import Path
 
 MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 MEMORY_OF_ONE = 256 * 1024 * 1024
-MOST = 8
+MEMORY_OF_KEPT = 64 * 1024 * 1024
+MOST, MOST_KEPT = 8, 64
 TICK_SECONDS = 0.1
 
 
 class Slots:
-    """First come, first served, whoever the client is."""
+    """Clients that wait take turns; of one client's snippets, the one that has waited longest is next."""
 
     def __init__(self, count: int) -> None:
-        self._free = deque(range(count))
-        self._waiting: deque[_Place] = deque()
+        self.count = count
+        self._free = count
+        self._waiting: OrderedDict[int | None, deque[threading.Event]] = OrderedDict()
+        """The clients who wait, in the order of their turns; None is a client, too."""
         self._lock = threading.Lock()
 
-    def take(self, cancelled: threading.Event) -> int | None:
-        """A place of one's own, by its number; None where the run was cancelled first."""
-        place = _Place()
+    def take(self, client_id: int | None, cancelled: threading.Event) -> bool:
+        """Wait for a place; False where the run was cancelled first."""
         with self._lock:
             if self._free:
-                return self._free.popleft()
-            self._waiting.append(place)
-        while not place.is_given.wait(TICK_SECONDS):
+                self._free -= 1
+                return True
+            turn = threading.Event()
+            self._waiting.setdefault(client_id, deque()).append(turn)
+        while not turn.wait(TICK_SECONDS):
             if cancelled.is_set():
-                return self._leave(place)
-        return place.slot
+                return self._leave(client_id, turn)
+        return True
 
-    def give_back(self, slot: int) -> None:
-        """To the one who has waited longest."""
+    def give_back(self) -> None:
+        """To the client whose turn it is, who then waits for all others to have had theirs."""
         with self._lock:
             if not self._waiting:
-                self._free.append(slot)
+                self._free += 1
                 return
-            place = self._waiting.popleft()
-            place.slot = slot
-            place.is_given.set()
+            client_id, turns = self._waiting.popitem(last=False)
+            turns.popleft().set()
+            if turns:
+                self._waiting[client_id] = turns
 
-    def _leave(self, place: "_Place") -> int | None:
+    def _leave(self, client_id: int | None, turn: threading.Event) -> bool:
         """Stop waiting; the place may have been given this very moment."""
         with self._lock:
-            if place.slot is None:
-                self._waiting.remove(place)
-            return place.slot
-
-
-class _Place:
-    """Where somebody waits."""
-
-    def __init__(self) -> None:
-        self.slot: int | None = None
-        self.is_given = threading.Event()
+            if turn.is_set():
+                return True
+            self._waiting[client_id].remove(turn)
+            if not self._waiting[client_id]:
+                del self._waiting[client_id]
+            return False
 
 
 def usual_count() -> int:
     """Twice the cores, at most 8, and what the memory holds."""
     return max(1, min(MOST, 2 * (os.cpu_count() or 1), memory_bytes() // MEMORY_OF_ONE))
+
+
+def usual_kept() -> int:
+    """As many executions as run at once in a process, and what the memory holds: a child has a few MiB of its own."""
+    return min(MOST_KEPT, memory_bytes() // MEMORY_OF_KEPT)
 
 
 def memory_bytes() -> int:

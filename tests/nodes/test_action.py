@@ -341,12 +341,12 @@ def test_a_forged_answer_that_cannot_be_read_is_a_crash(answer: bytes) -> None:
     ],
 )
 def test_a_forged_answer_of_wrong_types_has_no_output(answer: Json) -> None:
-    assert succeeded(forging(json.dumps(answer).encode())).output == {}
+    assert succeeded(forging(json.dumps({"result": answer}).encode())).output == {}
 
 
 @pytest.mark.parametrize("error", [{}, {"type": 1, "message": None, "line": "x", "traceback": []}, {"type": [[]]}])
 def test_a_forged_error_is_an_error(error: Json) -> None:
-    failure = failed(forging(json.dumps({"error": error}).encode()))
+    failure = failed(forging(json.dumps({"result": {"error": error}}).encode()))
 
     assert isinstance(failure.error.type, str)
     assert isinstance(failure.error.message, str)

@@ -318,7 +318,7 @@ ANSWERS = [
     ending("a forged answer nested without end", FORGE + "forge('{\"result\": ' + '[' * 100_000)\nos._exit(0)", "crashed"),
     ending("a forged length", FORGE + "forge('{}', 0xffffffff)\nos._exit(0)", "crashed"),
     ending("a forged level", FORGE + "forge(json.dumps({'result': {'changes': {}, 'level': 'off'}, 'ended': 0}))\nos._exit(0)", "ok"),
-    ending("two answers", FORGE + "forge('{\"result\": {}}')", "crashed"),
+    ending("two answers", FORGE + "forge('{\"result\": {}}')\ncontext['x'] = 1", "crashed", "ok", changes={}),
     ending("bytes without end as an answer", "import os\nwhile True: os.write(4, b'[' * 65_536)", "result_limit", "crashed"),
     ending("an exception that cannot be shown", "class E(Exception):\n    def __str__(self): raise E\nraise E", "error"),
     ending("an exception whose name is none", "raise type('\\ud800' * 3, (Exception,), {})('\\udfff\\0')", "error"),

@@ -1,26 +1,23 @@
-"""The life of a child: it shuts itself in, reads its request, runs the author's code, answers, and is gone."""
+"""The life of a child: it shuts itself in, reads a request, runs the author's code, answers, and again.
+All the code that it ever runs is of one execution.
+"""
 
 import contextlib
 import gc
 import importlib
-import json
 import os
 import signal
 import sys
 from dataclasses import dataclass
 from typing import Any, NoReturn, TextIO
 
+from .traces import Traces
 from .walls import descriptors, identity, landlock, limits
 from .walls.libc import PR_SET_PDEATHSIG, prctl
 from .walls.seccomp import Filter
 
 OUT_OF_MEMORY = 72
 """The exit status of a child that had no memory left to say so."""
-MAX_PIECE = 1024 * 1024
-HEAD = 8
-"""Bytes before each message that tell its length: more than one may go either way during a run."""
-ENCODE, WRITE = json.JSONEncoder(allow_nan=False).encode, os.write
-"""Taken before the code can put others in their place."""
 RUNNER: Any = importlib.import_module("runner")
 
 
@@ -42,7 +39,8 @@ class Walls:
 class Order:
     """What a child is told before it reads its request."""
 
-    slot: int
+    place: int
+    """Among the children that live: no two are at the same."""
     memory_mb: int
     cpu_seconds: int
     network: bool
@@ -50,7 +48,7 @@ class Order:
 
 def shut_in(walls: Walls, order: Order) -> None:
     """Raise every wall. Afterwards there is no way back, and only then is anything read that somebody else wrote."""
-    user = identity.user_of(order.slot) if walls.changes_user else None
+    user = identity.user_of(order.place) if walls.changes_user else None
     limits.raise_wall(limits.Shares(order.memory_mb, walls.taken, order.cpu_seconds, has_own_user=user is not None))
     identity.become(user)
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # becoming another user has taken it back
@@ -74,16 +72,20 @@ def live(walls: Walls, order: Order, pipes: tuple[int, int, int], parent: int) -
 
 
 def _run() -> NoReturn:
-    leave, output = os._exit, sys.stdout
+    leave, output, traces = os._exit, sys.stdout, Traces()
+    line = RUNNER.Line(descriptors.REQUEST, descriptors.ANSWER)
+    gc.enable()
     try:
-        request = json.loads(_read_message())["run"]
-        gc.enable()
-        answer = RUNNER.answer_to(request["code"], request["kind"], request["context"])
-        _flush(output)
-        _write_message({"result": answer})
+        while not traces.are_left:
+            answer = RUNNER.answer_to(line.read()["run"], RUNNER.names_for(line), traces.see)
+            _flush(output)
+            traces.look_around()
+            line.tell({"result": answer, "goes_on": not traces.are_left})
     except MemoryError:
         leave(OUT_OF_MEMORY)
-    leave(0)  # neither exit hooks nor lingering threads of the code hold the answer back
+    except EOFError:
+        pass
+    leave(0)  # neither exit hooks nor lingering threads of the code hold anything back
 
 
 def open_output() -> None:
@@ -100,24 +102,3 @@ def _flush(output: TextIO) -> None:
     for stream in (sys.stderr, output):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
-
-
-def _read_message() -> bytes:
-    return _read(int.from_bytes(_read(HEAD), "big"))
-
-
-def _read(length: int) -> bytes:
-    content = bytearray()
-    while len(content) < length:
-        piece = os.read(descriptors.REQUEST, min(length - len(content), MAX_PIECE))
-        if not piece:
-            raise EOFError("the server is gone")
-        content += piece
-    return bytes(content)
-
-
-def _write_message(message: dict[str, Any]) -> None:
-    content = ENCODE(message).encode()
-    left = memoryview(len(content).to_bytes(HEAD, "big") + content)
-    while left:
-        left = left[WRITE(descriptors.ANSWER, left) :]

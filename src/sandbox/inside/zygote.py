@@ -26,7 +26,7 @@ from .walls.seccomp import AUDIT_ARCHITECTURES, Filter
 MAX_MESSAGE = 64 * 1024
 PIPES = 4
 """Descriptors that come with an order: request, answer, output, status."""
-SPARE_FOR_PROBES = Order(slot=0, memory_mb=1024, cpu_seconds=10, network=False)
+SPARE_FOR_PROBES = Order(place=0, memory_mb=1024, cpu_seconds=10, network=False)
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ def _prepare(installation: Installation) -> tuple[Walls | None, dict[str, Any]]:
         "landlock": version if has_landlock else 0,
         "network": has_landlock and version >= landlock.TCP_SINCE,
         "own_users": changes_user,
+        "resident_kb": limits.resident_kb(),
         "threads": len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1,
     }
     return walls, about
@@ -131,13 +132,16 @@ class _Children:
         self._walls = walls
         self._pid = os.getpid()
         self._poll = select.poll()
-        self._living: dict[int, tuple[int, socket.socket]] = {}
-        """The pidfd of each -> its pid, and where to tell how it ended."""
+        self._living: dict[int, tuple[int, int, socket.socket]] = {}
+        """The pidfd of each -> its pid, its place, and where to tell how it ended."""
+        self._places: dict[int, int] = {}
+        """Place -> the pidfd of the child there."""
 
     def serve(self) -> None:
         self._poll.register(self._server, select.POLLIN)
         while True:
-            for ready, _ in self._poll.poll():
+            # the control socket has the lowest number: an order, which may clear a place, comes after all ends
+            for ready, _ in sorted(self._poll.poll(), reverse=True):
                 if ready == descriptors.CONTROL:
                     message, opened, _, _ = socket.recv_fds(self._server, MAX_MESSAGE, PIPES)
                     if not message:
@@ -148,6 +152,7 @@ class _Children:
 
     def _start(self, order: Order, opened: list[int]) -> None:
         request, answer, output, status = opened
+        self._clear(order.place)
         pid = os.fork()
         if pid == 0:
             try:
@@ -158,12 +163,21 @@ class _Children:
             os.close(each)
         child = os.pidfd_open(pid)
         told = socket.socket(fileno=status)
-        self._living[child] = (pid, told)
+        self._living[child] = (pid, order.place, told)
+        self._places[order.place] = child
         self._poll.register(child, select.POLLIN)
         _tell(told, {"started": pid}, child)
 
+    def _clear(self, place: int) -> None:
+        """Whoever was there before has been killed, and may take a moment to be gone."""
+        child = self._places.get(place)
+        if child is not None:
+            signal.pidfd_send_signal(child, signal.SIGKILL)  # it is a zombie at least
+            self._collect(child)
+
     def _collect(self, child: int) -> None:
-        pid, told = self._living.pop(child)
+        pid, place, told = self._living.pop(child)
+        del self._places[place]
         self._poll.unregister(child)
         os.close(child)
         _, status, used = os.wait4(pid, 0)

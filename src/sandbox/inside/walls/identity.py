@@ -8,8 +8,10 @@ from .libc import PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, prctl, syscall
 
 CAP_KILL, CAP_SETGID, CAP_SETUID = 5, 6, 7
 NEEDED = 1 << CAP_KILL | 1 << CAP_SETGID | 1 << CAP_SETUID
-FIRST_USER, USERS = 60_800, 384
+FIRST_USER, USERS = 60_514, 670
 """Between the users that systemd gives to home directories and those that it gives to services."""
+PLACES = 73
+"""How far the users of one fork server are from those of the next: as many as it usually has children, at most."""
 CAPABILITIES_VERSION = 0x20080522
 
 
@@ -18,9 +20,11 @@ def can_change() -> bool:
     return os.geteuid() == 0 and _effective_capabilities() & NEEDED == NEEDED
 
 
-def user_of(slot: int) -> int:
-    """A user that no other snippet has at this time: neighbouring servers have neighbouring process ids."""
-    return FIRST_USER + (os.getpid() * 8 + slot) % USERS
+def user_of(place: int) -> int:
+    """A user that no other snippet of this fork server has at this time, nor one of a neighbour's: servers that were
+    started one after another have neighbouring process ids.
+    """
+    return FIRST_USER + (os.getppid() * PLACES + place) % USERS
 
 
 def become(user: int | None) -> None:

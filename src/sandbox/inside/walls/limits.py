@@ -43,8 +43,16 @@ def raise_wall(shares: Shares) -> None:
 
 
 def addresses_taken() -> int:
+    return _pages()[0] * resource.getpagesize()
+
+
+def resident_kb() -> int:
+    return _pages()[1] * resource.getpagesize() // 1024
+
+
+def _pages() -> list[int]:
     with open("/proc/self/statm", "rb", buffering=0) as counts:
-        return int(counts.read().split()[0]) * resource.getpagesize()
+        return [int(count) for count in counts.read().split()]
 
 
 def _lower(which: int, soft: int, hard: int) -> None:
