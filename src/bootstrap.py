@@ -45,7 +45,7 @@ from src.runtime.workflows import Draft, Workflows
 from src.sandbox.executor import Level
 from src.sandbox.sandbox import Sandbox
 from src.sandbox.server_process import Installation
-from src.sandbox.slots import usual_count
+from src.sandbox.slots import usual_count, usual_kept
 from src.settings import Settings
 
 if TYPE_CHECKING:
@@ -320,7 +320,8 @@ def _bell(settings: Settings, role: Role, celery: "Celery | None", here: Bell, p
 
 def _sandbox(settings: Settings) -> Sandbox:
     installation = Installation(find_packages(settings.packages), settings.network_ports)
-    return Sandbox(installation, slots=settings.sandbox_slots or usual_count(), least=settings.min_level)
+    kept = usual_kept() if settings.sandbox_kept is None else settings.sandbox_kept
+    return Sandbox(installation, slots=settings.sandbox_slots or usual_count(), least=settings.min_level, kept=kept)
 
 
 def _policy(settings: Settings) -> CodePolicy:

@@ -139,6 +139,10 @@ class Settings(BaseSettings):
     sandbox_slots: int | None = Field(None, ge=1, le=64)
     """Snippets that run at once in this process. Without it: twice the cores, at most 8, and what the memory allows."""
 
+    sandbox_kept: int | None = Field(None, ge=0, le=512)
+    """Processes that wait for the next snippet of their execution, and see no other's. Without it: 64, or what the
+    memory allows. 0: every snippet has a process of its own, for some 5 ms of processor time each."""
+
     sandbox_network_ports: str = "80,443,25,465,587,143,993,995,5432,3306"
     """TCP ports that nodes with `network` may connect to: web, mail and databases. Empty: no node may have it."""
 

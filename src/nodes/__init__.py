@@ -1,6 +1,6 @@
 """The kinds of node, one file each, listed here by hand: a new kind is a file and a line."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -17,7 +17,7 @@ from src.nodes.review import Review
 from src.nodes.start import Start
 from src.nodes.transform import Transform
 from src.nodes.wait import Wait
-from src.sandbox.executor import CodeExecutor
+from src.sandbox.executor import CodeExecutor, HttpBridge
 
 KINDS: dict[str, type[NodeConfig]] = {
     "start": Start,
@@ -34,9 +34,16 @@ KINDS: dict[str, type[NodeConfig]] = {
 class InstalledKinds:
     """The kinds with what this installation lends them."""
 
-    def __init__(self, sandbox: CodeExecutor, functions: Mapping[str, Registered]) -> None:
+    def __init__(
+        self,
+        sandbox: CodeExecutor,
+        functions: Mapping[str, Registered],
+        http: Callable[[Visit], HttpBridge | None] = lambda _: None,
+    ) -> None:
+        """`http`: what the code of a visit makes its calls through."""
         self.sandbox = sandbox
         self._functions = functions
+        self._http = http
 
     def read(self, fields: Mapping[str, Json]) -> Node:
         """The node that `fields` describe; raises DefinitionError with every problem, pointers starting at the node."""
@@ -51,7 +58,8 @@ class InstalledKinds:
 
     def run(self, node: Node, visit: Visit) -> Outcome:
         assert isinstance(node, NodeConfig)
-        return node.looked_at(node.run(NodeContext(visit, self.sandbox, self._functions)), visit.context)
+        lent = NodeContext(visit, self.sandbox, self._functions, self._http(visit))
+        return node.looked_at(node.run(lent), visit.context)
 
     def forget(self, execution_id: int) -> None:
         self.sandbox.forget(execution_id)

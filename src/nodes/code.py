@@ -55,6 +55,8 @@ def run_code(
         network=node.network,
         execution_id=visit.execution_id,
         client_id=visit.client_id,
+        http=context.http,
+        on_progress=visit.progress,
     )
     return context.sandbox.run(request, visit.cancelled)
 
@@ -63,7 +65,8 @@ def failure(result: CodeResult) -> Failed:
     """What it means for the node that its code did not end well."""
     error = result.error or ErrorInfo(result.status, "the code did not end well")
     error_class = ErrorClass.TRANSIENT if result.status in TRANSIENT else class_of(error.type)
-    return Failed(NodeError(error.type, error.message, error_class, error.traceback), result.logs, result.usage)
+    told = NodeError(error.type, error.message, error_class, error.traceback, error.retry_after_seconds)
+    return Failed(told, result.logs, result.usage, error.output)
 
 
 def printed_updates(last: str) -> Json:

@@ -13,7 +13,7 @@ from src.core.outcome import Context, ErrorClass, Failed, Json, NodeError, Outco
 from src.core.policy import QueueName
 from src.core.retry import RetryPolicy
 from src.nodes.template import compile_expression
-from src.sandbox.executor import CodeExecutor
+from src.sandbox.executor import CodeExecutor, HttpBridge
 
 Registered = Callable[..., Any]
 """A function of the deployment: `f(context)` or `f(context, node)`."""
@@ -26,6 +26,8 @@ class NodeContext:
     visit: Visit
     sandbox: CodeExecutor
     functions: Mapping[str, Registered]
+    http: HttpBridge | None = None
+    """What `http.request(...)` in code goes through; None where it may call nothing."""
 
 
 def _compiles(expression: str) -> str:

@@ -25,9 +25,10 @@ class Found:
 class Sandbox:
     """A CodeExecutor that finds out at its first use what this machine can enforce, and holds on to that."""
 
-    def __init__(self, installation: Installation, *, slots: int, least: Level) -> None:
+    def __init__(self, installation: Installation, *, slots: int, least: Level, kept: int = 0) -> None:
         self._installation = installation
         self._slots = slots
+        self._kept = kept
         self.least = least
         """Code runs at this level or above, or not at all."""
         self._found: Found | None = None
@@ -87,7 +88,7 @@ class Sandbox:
         return found
 
     def _strongest(self) -> Found:
-        executor = ForkServerExecutor(self._installation, slots=self._slots)
+        executor = ForkServerExecutor(self._installation, slots=self._slots, kept=self._kept)
         try:
             strength = executor.strength
         except Unavailable as missing:

@@ -22,6 +22,11 @@ class Slots:
         """The clients who wait, in the order of their turns; None is a client, too."""
         self._lock = threading.Lock()
 
+    @property
+    def waiting(self) -> int:
+        with self._lock:
+            return sum(map(len, self._waiting.values()))
+
     def take(self, client_id: int | None, cancelled: threading.Event) -> bool:
         """Wait for a place; False where the run was cancelled first."""
         with self._lock:
