@@ -95,7 +95,7 @@ class GraphEngine:
             return None
         finally:
             run.claim.lost.set()  # whatever is still under way works for nobody
-            self._kinds.forget(execution_id)
+            self._kinds.forget(run.claim.execution_id)
             self._store.forget(run.claim)
 
     def begin(self, execution_id: int, slice_: Slice | None = None) -> Run | None:
