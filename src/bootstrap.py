@@ -20,6 +20,8 @@ from src.extensions import find_packages, load_functions
 from src.formats import Definition, read_definition
 from src.nodes import InstalledKinds
 from src.nodes.policy import CodePolicy
+from src.outside.breaker import Breakers
+from src.outside.outside import Outside
 from src.runtime.audit import Audit
 from src.runtime.bells import FallbackBell, LocalBell, Silence
 from src.runtime.clients import Clients
@@ -79,6 +81,7 @@ class Nova:
     database: Database
     kinds: InstalledKinds
     sandbox: Sandbox
+    outside: Outside
     policy: CodePolicy
     workflows: Workflows
     executions: Executions
@@ -188,7 +191,8 @@ def build(
         arm(settings.failpoint)
     database = Database(settings.database_url, pool_size=settings.database_pool_size)
     sandbox = _sandbox(settings)
-    kinds = InstalledKinds(sandbox, load_functions(settings.nova_functions))
+    outside = _outside(settings)
+    kinds = InstalledKinds(sandbox, load_functions(settings.nova_functions), outside=outside)
     workflows = Workflows(database, kinds)
     leases = Leases(database, owner=_owner(), seconds=settings.lease_seconds)
     ledger = Ledger(database, lease_seconds=settings.lease_seconds, patience_seconds=settings.database_patience_seconds)
@@ -244,6 +248,7 @@ def build(
         database=database,
         kinds=kinds,
         sandbox=sandbox,
+        outside=outside,
         policy=_policy(settings),
         workflows=workflows,
         executions=Executions(database, workflows, Clients(database), max_context_bytes=settings.max_context_bytes),
@@ -322,6 +327,11 @@ def _sandbox(settings: Settings) -> Sandbox:
     installation = Installation(find_packages(settings.packages), settings.network_ports)
     kept = usual_kept() if settings.sandbox_kept is None else settings.sandbox_kept
     return Sandbox(installation, slots=settings.sandbox_slots or usual_count(), least=settings.min_level, kept=kept)
+
+
+def _outside(settings: Settings) -> Outside:
+    breakers = Breakers(failures=settings.outbound_breaker_failures, open_seconds=settings.outbound_breaker_seconds)
+    return Outside(settings.allowed, settings.web_ports, settings.outbound_max_bytes, breakers, settings.models)
 
 
 def _policy(settings: Settings) -> CodePolicy:

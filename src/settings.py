@@ -4,11 +4,13 @@ import ipaddress
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from src.database import normalise
 from src.logs import Format
+from src.outside.guard import Allowed
+from src.outside.models import Models, read_prices
 from src.sandbox.executor import Level
 
 MAX_PORT = 65_535
@@ -152,6 +154,41 @@ class Settings(BaseSettings):
     sandbox_max_timeout_seconds: float = Field(86_400.0, gt=0, le=86_400)
     """The most that the `timeout` of a node with code may ask for: by default what any node may."""
 
+    outbound_allow: str = ""
+    """Where nodes may connect to beyond the internet, with commas between: `crm.internal:8000` is that host on that
+    port, `10.2.0.0/16` those addresses. Empty: a workflow's author cannot reach what is behind the firewall."""
+
+    outbound_ports: str = "80,443,8080,8443"
+    """TCP ports that nodes may call over HTTP. The web's usual ones: no author speaks HTTP to a mail server or a
+    database by mistake or on purpose."""
+
+    outbound_max_bytes: int = Field(4 * 1024 * 1024, ge=1024)
+    """A larger answer to a node is not taken. What a node may put out is bounded likewise."""
+
+    outbound_breaker_failures: int = Field(5, ge=1)
+    """After so many failures in a row a host is left alone for a while, by this process: runs fail fast then, and the
+    host can recover. Above the attempts that one node makes."""
+
+    outbound_breaker_seconds: float = Field(30.0, gt=0)
+    """For how long."""
+
+    llm_base_url: str = ""
+    """Where `llm`, `agent` and `image` nodes ask that name no `base_url`, such as https://api.openai.com/v1. It may be
+    on this machine. Empty: every node must name one."""
+
+    llm_api_key: SecretStr = SecretStr("")
+    """For LLM_BASE_URL and for nothing else: a node with a `base_url` of its own does not send it."""
+
+    llm_model: str = ""
+    """The model of `llm` and `agent` nodes that name none."""
+
+    llm_image_model: str = ""
+    """The model of `image` nodes that name none."""
+
+    llm_prices: str = ""
+    """What models cost, for the books: `model=0.15/0.60`, US dollars for a million tokens in and out, with commas
+    between. Nova knows no prices: they change."""
+
     failpoint: str = ""
     """For tests alone: `name:n` ends the process when the failpoint `name` is reached for the nth time."""
 
@@ -185,7 +222,19 @@ class Settings(BaseSettings):
     def _split(cls, value: str | list[str]) -> list[str]:
         return _parts(value) if isinstance(value, str) else value
 
-    @field_validator("sandbox_network_ports")
+    @field_validator("outbound_allow")
+    @classmethod
+    def _is_allowance(cls, places: str) -> str:
+        Allowed.read(_parts(places))
+        return places
+
+    @field_validator("llm_prices")
+    @classmethod
+    def _are_prices(cls, prices: str) -> str:
+        read_prices(prices)
+        return prices
+
+    @field_validator("sandbox_network_ports", "outbound_ports")
     @classmethod
     def _are_ports(cls, ports: str) -> str:
         wrong = [part for part in _parts(ports) if not (part.isdecimal() and 0 < int(part) <= MAX_PORT)]
@@ -196,6 +245,19 @@ class Settings(BaseSettings):
     @property
     def network_ports(self) -> list[int]:
         return [int(part) for part in _parts(self.sandbox_network_ports)]
+
+    @property
+    def allowed(self) -> Allowed:
+        return Allowed.read(_parts(self.outbound_allow))
+
+    @property
+    def models(self) -> Models:
+        key, prices = self.llm_api_key.get_secret_value(), read_prices(self.llm_prices)
+        return Models(self.llm_base_url, key, self.llm_model, self.llm_image_model, prices)
+
+    @property
+    def web_ports(self) -> list[int]:
+        return [int(part) for part in _parts(self.outbound_ports)]
 
     @property
     def broker_url(self) -> str | None:

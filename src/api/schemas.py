@@ -149,6 +149,8 @@ class ChainEntry(BaseModel):
     sandbox_level: str | None
     cpu_seconds: float | None
     max_rss_kb: int | None
+    usage: dict[str, Any] | None
+    """Of a language model: model, calls, input_tokens, output_tokens, cost_usd."""
     waiting_for: str | None
     details: dict[str, Any] | None
     origin_attempt_id: int | None

@@ -35,14 +35,17 @@ class NodeError:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an attempt in the sandbox took, and how strong the walls around it were."""
+    """What an attempt took: in the sandbox, or of a language model."""
 
-    level: str
+    level: str | None = None
+    """How strong the walls around its code were; None where none ran in the sandbox."""
     cpu_seconds: float = 0.0
     max_rss_kb: int = 0
     """The most memory at any time, in KiB; pages that are shared with other processes are counted too."""
     queued_seconds: float = 0.0
     """The wait for a free place, which is no time of the node."""
+    spent: Context | None = None
+    """Of a language model: `model`, `calls`, `input_tokens`, `output_tokens`, `cost_usd`."""
 
 
 @dataclass(frozen=True, slots=True)

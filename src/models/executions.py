@@ -145,6 +145,8 @@ class ChainOfWork(Base):
     """Processor time of the code, all threads together."""
     max_rss_kb: Mapped[int | None] = mapped_column(BIG)
     """The most memory of the code's process at any time, KiB."""
+    usage: Mapped[dict[str, Any] | None] = mapped_column(DOCUMENT)
+    """What the attempt took of a language model: model, calls, input_tokens, output_tokens, cost_usd."""
     started_at: Mapped[datetime]
     timestamp: Mapped[datetime]
     """When the attempt ended."""

@@ -13,10 +13,14 @@ from src.nodes.config import NodeConfig, NodeContext, Registered
 from src.nodes.decision import Decision
 from src.nodes.end import End
 from src.nodes.function import Function
+from src.nodes.http_request import HttpRequest
+from src.nodes.image import Image
+from src.nodes.llm import Llm
 from src.nodes.review import Review
 from src.nodes.start import Start
 from src.nodes.transform import Transform
 from src.nodes.wait import Wait
+from src.outside.outside import Outside
 from src.sandbox.executor import CodeExecutor, HttpBridge
 
 KINDS: dict[str, type[NodeConfig]] = {
@@ -26,6 +30,9 @@ KINDS: dict[str, type[NodeConfig]] = {
     "decision": Decision,
     "transform": Transform,
     "function": Function,
+    "http_request": HttpRequest,
+    "llm": Llm,
+    "image": Image,
     "wait": Wait,
     "review": Review,
 }
@@ -39,11 +46,13 @@ class InstalledKinds:
         sandbox: CodeExecutor,
         functions: Mapping[str, Registered],
         http: Callable[[Visit], HttpBridge | None] = lambda _: None,
+        outside: Outside | None = None,
     ) -> None:
         """`http`: what the code of a visit makes its calls through."""
         self.sandbox = sandbox
         self._functions = functions
         self._http = http
+        self._outside = outside or Outside()
 
     def read(self, fields: Mapping[str, Json]) -> Node:
         """The node that `fields` describe; raises DefinitionError with every problem, pointers starting at the node."""
@@ -58,7 +67,7 @@ class InstalledKinds:
 
     def run(self, node: Node, visit: Visit) -> Outcome:
         assert isinstance(node, NodeConfig)
-        lent = NodeContext(visit, self.sandbox, self._functions, self._http(visit))
+        lent = NodeContext(visit, self.sandbox, self._functions, self._outside, self._http(visit))
         return node.looked_at(node.run(lent), visit.context)
 
     def forget(self, execution_id: int) -> None:

@@ -13,6 +13,7 @@ from src.core.outcome import Context, ErrorClass, Failed, Json, NodeError, Outco
 from src.core.policy import QueueName
 from src.core.retry import RetryPolicy
 from src.nodes.template import compile_expression
+from src.outside.outside import Outside
 from src.sandbox.executor import CodeExecutor, HttpBridge
 
 Registered = Callable[..., Any]
@@ -26,6 +27,7 @@ class NodeContext:
     visit: Visit
     sandbox: CodeExecutor
     functions: Mapping[str, Registered]
+    outside: Outside
     http: HttpBridge | None = None
     """What `http.request(...)` in code goes through; None where it may call nothing."""
 

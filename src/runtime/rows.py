@@ -117,8 +117,11 @@ def _wait(waiting: Waiting) -> Row:
 
 
 def _usage(usage: Usage) -> Row:
-    cpu_seconds = round(usage.cpu_seconds, 6)
-    return {"sandbox_level": usage.level, "cpu_seconds": cpu_seconds, "max_rss_kb": usage.max_rss_kb}
+    row: Row = {"usage": usage.spent} if usage.spent else {}
+    if usage.level is not None:
+        cpu_seconds = round(usage.cpu_seconds, 6)
+        row |= {"sandbox_level": usage.level, "cpu_seconds": cpu_seconds, "max_rss_kb": usage.max_rss_kb}
+    return row
 
 
 def _choice(branch: str, branches: frozenset[str | None]) -> Row:

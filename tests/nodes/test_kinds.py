@@ -2,10 +2,9 @@
 
 import pytest
 
-from src.core.errors import DefinitionError
 from src.core.outcome import Succeeded
 from src.nodes import KINDS
-from tests.nodes.visits import Json, kinds, succeeded
+from tests.nodes.visits import Json, kinds, problems_of, succeeded
 
 MINIMAL: dict[str, Json] = {
     "start": {},
@@ -14,6 +13,9 @@ MINIMAL: dict[str, Json] = {
     "decision": {"expression": "true"},
     "transform": {"set": {}},
     "function": {"function": "known"},
+    "http_request": {"url": "https://api.example/"},
+    "llm": {"prompt": "Hello"},
+    "image": {"prompt": "A lighthouse"},
     "wait": {"seconds": 5},
     "review": {},
 }
@@ -27,12 +29,6 @@ COMMON: Json = {
     "needs_review_on": "context.confidence < 0.5",
     "position": {"x": 1, "y": 2},
 }  # fmt: skip
-
-
-def problems_of(fields: Json) -> dict[str, str]:
-    with pytest.raises(DefinitionError) as caught:
-        kinds({"known": print}).read(fields)
-    return {found.pointer: found.detail for found in caught.value.problems}
 
 
 def test_every_kind_is_tried_here() -> None:

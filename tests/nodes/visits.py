@@ -4,9 +4,13 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import pytest
+
+from src.core.errors import DefinitionError
 from src.core.node import Visit
 from src.core.outcome import Failed, Outcome, Succeeded
 from src.nodes import InstalledKinds
+from src.outside.outside import Outside
 from src.sandbox.executor import CodeExecutor
 from src.sandbox.subprocess_executor import SubprocessExecutor
 
@@ -14,9 +18,11 @@ Json = dict[str, Any]
 
 
 def kinds(
-    functions: dict[str, Callable[..., Any]] | None = None, sandbox: CodeExecutor | None = None
+    functions: dict[str, Callable[..., Any]] | None = None,
+    sandbox: CodeExecutor | None = None,
+    outside: Outside | None = None,
 ) -> InstalledKinds:
-    return InstalledKinds(sandbox or SubprocessExecutor(), functions or {})
+    return InstalledKinds(sandbox or SubprocessExecutor(), functions or {}, outside=outside)
 
 
 def visit(
@@ -40,7 +46,7 @@ def visit(
 
 def outcome_of(fields: Json, context: Json | None = None, **about: Any) -> Outcome:
     """What a node of `fields` ends as when it sees `context`."""
-    installed = kinds(about.pop("functions", None), about.pop("sandbox", None))
+    installed = kinds(about.pop("functions", None), about.pop("sandbox", None), about.pop("outside", None))
     node = installed.read({"id": "node", **fields})
     return installed.run(node, visit(context, **about))
 
@@ -55,3 +61,10 @@ def failed(fields: Json, context: Json | None = None, **about: Any) -> Failed:
     outcome = outcome_of(fields, context, **about)
     assert isinstance(outcome, Failed), outcome
     return outcome
+
+
+def problems_of(fields: Json) -> dict[str, str]:
+    """What is wrong with a node, by where."""
+    with pytest.raises(DefinitionError) as caught:
+        kinds({"known": print}).read(fields)
+    return {found.pointer: found.detail for found in caught.value.problems}
