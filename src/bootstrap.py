@@ -29,6 +29,7 @@ from src.runtime.control import Control
 from src.runtime.dispatcher import Dispatcher, Turn
 from src.runtime.drain import Drain
 from src.runtime.executions import Executions
+from src.runtime.firing import Firing
 from src.runtime.forecast import Forecast
 from src.runtime.leases import Leases, recover
 from src.runtime.ledger import Ledger
@@ -39,6 +40,7 @@ from src.runtime.processes import Processes
 from src.runtime.queue import MAX_RUNG, Bell, Queue
 from src.runtime.reviews import Reviews
 from src.runtime.run_pool import RunPool
+from src.runtime.schedules import Schedules
 from src.runtime.store import SqlStore
 from src.runtime.sweeper import Sweeper
 from src.runtime.wakes import Wakes
@@ -90,6 +92,7 @@ class Nova:
     control: Control
     reviews: Reviews
     audit: Audit
+    schedules: Schedules
     processes: Processes
     drain: Drain
     workers: Workers | None
@@ -226,6 +229,9 @@ def build(
     here = LocalBell(background, lambda execution_id: dispatcher.take(execution_id), is_open=drain.is_not_begun)  # noqa: PLW0108 -- the two know each other
     queue = Queue(database, _bell(settings, role, celery, here, processes))
     wakes = Wakes(database, queue)
+    queued_as = Mode.BACKGROUND if celery is None else Mode.CELERY
+    executions = Executions(database, workflows, Clients(database), max_context_bytes=settings.max_context_bytes)
+    firing = Firing(database, workflows, executions, store, queue, queued_as=queued_as, announce=signals.changed)
     dispatcher = Dispatcher(
         store,
         engine,
@@ -234,13 +240,14 @@ def build(
         forecast=Forecast(database),
         drain=drain,
         turn=Turn(settings.slice_seconds, settings.slice_nodes, "worker" if role is Role.WORKER else "anywhere"),
-        queued_as=Mode.BACKGROUND if celery is None else Mode.CELERY,
+        queued_as=queued_as,
         hops=celery is not None,
     )
     duties: dict[str, Callable[[], object]] = {
         "processes": processes.beat,
         "leases": lambda: recover(database),
         "wakes": wakes.wake_due,
+        "schedules": firing.fire_due,
         "queue": queue.ring_due,
     }
     return Nova(
@@ -251,12 +258,13 @@ def build(
         outside=outside,
         policy=_policy(settings),
         workflows=workflows,
-        executions=Executions(database, workflows, Clients(database), max_context_bytes=settings.max_context_bytes),
+        executions=executions,
         dispatcher=dispatcher,
         queue=queue,
         control=Control(database, queue, leases.lose, signals.changed),
         reviews=Reviews(database, wakes, max_output_bytes=settings.max_output_bytes),
         audit=Audit(database),
+        schedules=Schedules(database, executions),
         processes=processes,
         drain=drain,
         workers=_workers(celery, database, queue, processes),

@@ -19,6 +19,7 @@ from src.api.routes import (
     health,
     live,
     reviews,
+    schedules,
     workflows,
 )
 from src.bootstrap import VERSION, Nova, Role, build
@@ -30,6 +31,7 @@ ROUTES = (
     executions,
     live,
     reviews,
+    schedules,
     workflows,
     audit,
     health,

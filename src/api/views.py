@@ -13,6 +13,7 @@ from src.core.outcome import Context
 from src.core.status import CELERY_WORDS, Status
 from src.runtime.executions import Entry, Found, NodeState
 from src.runtime.reviews import Pending
+from src.runtime.schedules import Found as Schedule
 
 View = dict[str, Any]
 MAX_TIMED_NODES = 50
@@ -35,10 +36,10 @@ def version_view(row: Row[Any]) -> View:
 def summary_view(row: Row[Any]) -> View:
     names = (
         "id", "task_id", "workflow_id", "workflow_version", "client_id", "status", "mode", "waiting_for", "error",
-        "execution_time",
+        "execution_time", "schedule_id",
     )  # fmt: skip
     return {name: getattr(row, name) for name in names} | _moments(
-        row, "created_at", "started_at", "completed_at", "wake_at"
+        row, "created_at", "started_at", "completed_at", "wake_at", "fire_at"
     )
 
 
@@ -51,6 +52,22 @@ def accepted_view(found: Found) -> View:
     here = f"/executions/{found.row.id}"
     links = {"self": here, "chain": f"{here}/chain", "task": f"/tasks/{found.row.task_id}"}
     return execution_view(found) | {"links": links}
+
+
+def schedule_view(found: Schedule) -> View:
+    names = (
+        "id", "workflow_id", "workflow", "name", "cron", "timezone", "initial_context", "client_id", "client_slug",
+        "overlap", "catch_up", "enabled", "last_skipped_for", "last_execution_id", "last_status",
+    )  # fmt: skip
+    view = {name: getattr(found.row, name) for name in names}
+    view |= _moments(
+        found.row, "next_fire_at", "last_fire_at", "last_skipped_at", "workflow_paused_at", "created_at", "updated_at"
+    )
+    return view | {"description": found.cron.explained(), "next_times": times_view(found.next_times)}
+
+
+def times_view(times: Sequence[datetime]) -> list[str | None]:
+    return [_iso(each) for each in times]
 
 
 def review_view(pending: Pending, seen: Context) -> View:

@@ -4,7 +4,8 @@ NovaError
 ├── Invalid               the input is wrong; lists every problem
 │   ├── DefinitionError   ... in a workflow's definition
 │   ├── ValueRefused      ... in a context: not JSON, too deep, too large
-│   └── ReviewRefused     ... in a person's answer
+│   ├── ReviewRefused     ... in a person's answer
+│   └── ScheduleRefused   ... in a schedule
 ├── NotFound
 ├── DuplicateName
 ├── VersionMismatch       somebody saved in between
@@ -66,6 +67,11 @@ class ValueRefused(Invalid):
 class ReviewRefused(Invalid):
     code = "review_refused"
     summary = "The review cannot be taken"
+
+
+class ScheduleRefused(Invalid):
+    code = "invalid_schedule"
+    summary = "The schedule is not valid"
 
 
 class NotFound(NovaError):

@@ -6,6 +6,8 @@ from src.models.columns import Base
 from src.models.executions import Blob, ChainOfWork, Execution, ExecutionEvent
 from src.models.processes import Process
 from src.models.reviews import Review
+from src.models.schedules import Schedule
+from src.models.triggers import TriggerCheck
 from src.models.workflows import Workflow, WorkflowVersion
 
 __all__ = [
@@ -18,6 +20,8 @@ __all__ = [
     "ExecutionEvent",
     "Process",
     "Review",
+    "Schedule",
+    "TriggerCheck",
     "Workflow",
     "WorkflowVersion",
 ]

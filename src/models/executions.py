@@ -39,6 +39,14 @@ class Execution(Base):
             sqlite_where=text("parent_id IS NOT NULL"),
             postgresql_where=text("parent_id IS NOT NULL"),
         ),
+        Index(
+            "uq_executions_schedule_id_fire_at",
+            "schedule_id",
+            "fire_at",
+            unique=True,
+            sqlite_where=text("fire_at IS NOT NULL"),
+            postgresql_where=text("fire_at IS NOT NULL"),
+        ),
         _one_for_each_key("uq_executions_idempotency_key", "idempotency_key", client="NULL"),
         _one_for_each_key("uq_executions_client_id_idempotency_key", "client_id", "idempotency_key", client="NOT NULL"),
         {"sqlite_autoincrement": True},
@@ -74,6 +82,10 @@ class Execution(Base):
     """How many parents it has above it."""
     origin_id: Mapped[int | None] = mapped_column(BIG, ForeignKey("executions.id"))
     origin_node_id: Mapped[str | None]
+    schedule_id: Mapped[int | None] = mapped_column(BIG)
+    """The schedule that started it, which may have been deleted since."""
+    fire_at: Mapped[datetime | None]
+    """The time that it was due at; nothing where a person asked the schedule to run now."""
     lease_owner: Mapped[str | None]
     lease_token: Mapped[int] = mapped_column(default=0)
     """The fence: raised by every claim; nothing is written under an older one."""

@@ -29,6 +29,7 @@ SUMMARY = (
     Execution.id, Execution.task_id, Execution.workflow_id, Execution.workflow_version, Execution.client_id,
     Execution.status, Execution.mode, Execution.waiting_for, Execution.wake_at, Execution.error,
     Execution.execution_time, Execution.created_at, Execution.started_at, Execution.completed_at,
+    Execution.schedule_id, Execution.fire_at,
 )  # fmt: skip
 _ATTEMPTS = (
     select(ChainOfWork.node_id, ChainOfWork.status, ChainOfWork.attempt, ChainOfWork.execution_time)
@@ -80,6 +81,7 @@ class Filter:
     status: Status | None = None
     before: int | None = None
     """Only executions older than the one with this id."""
+    schedule_id: int | None = None
 
 
 class Executions:
@@ -260,6 +262,8 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         conditions.append(Execution.workflow_id == wanted.workflow_id)
     if wanted.status is not None:
         conditions.append(Execution.status == wanted.status)
+    if wanted.schedule_id is not None:
+        conditions.append(Execution.schedule_id == wanted.schedule_id)
     if wanted.before is not None:
         conditions.append(Execution.id < wanted.before)
     return conditions

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from queue import LifoQueue
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -57,6 +57,8 @@ class Ledger:
 
     def __init__(self, database: Database, *, lease_seconds: float, patience_seconds: float) -> None:
         count = 1 if database.is_sqlite else POSTGRESQL_WRITERS
+        self._is_sqlite = database.is_sqlite
+        self._statements = statements(is_sqlite=database.is_sqlite, lease_seconds=lease_seconds)
         self._writers: LifoQueue[_Writer] = LifoQueue()  # the last in is the first out: a lone run keeps to one
         for _ in range(count):
             self._writers.put(_Writer(database, lease_seconds, patience_seconds))
@@ -74,6 +76,24 @@ class Ledger:
         written = self._group.submit(entry)
         failpoint(f"{entry.name}.after_commit")
         return written
+
+    def write_within(self, connection: Connection, entry: Entry) -> Written:
+        """Likewise, as a part of a transaction that somebody else commits. For what is new alone. Raises KeyTaken."""
+        assert entry.new is not None
+        ids: dict[str, int] = {}
+        for name, rows in _steps([entry]).items():
+            statement, text = self._statements[name], _as_text(rows)
+            if self._is_sqlite:
+                done = connection.exec_driver_sql(statement, (text,))
+            else:
+                texts = (text,) * statement.count("$1")
+                done = connection.exec_driver_sql(statement.replace("$1", "%s::json"), texts)
+            if name == "create":
+                ids = {task_id: execution_id for execution_id, task_id in done}
+        answer = _answer(entry, ids, {}, set())
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def close(self) -> None:
         while not self._writers.empty():

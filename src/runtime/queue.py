@@ -16,6 +16,8 @@ DEFAULT_QUEUE = "nova"
 """What workers call the queue of executions that name none."""
 FOR_WORKFLOW = "workflow"
 """What an execution waits for whose workflow is paused."""
+FOR_TURN = "turn"
+"""What an execution waits for while an earlier one of its schedule has not ended."""
 RING_AGAIN_SECONDS = 10.0
 """After the first bell; four times as long after the second, and so on: most bells are not lost, they wait."""
 MAX_RUNG = 200

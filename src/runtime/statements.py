@@ -27,6 +27,8 @@ NEW = [
     "initial_context",
     "idempotency_key",
     "request_sha256",
+    "schedule_id",
+    "fire_at",
     "lease_owner",
     "lease_token",
     "actor",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import Connection, case, func, select, update
 
 from src.core.errors import LeaseLost
 from src.core.graph import Graph
@@ -26,7 +26,7 @@ from src.runtime.history import answers_to, interruptions_since, past_of
 from src.runtime.leases import HANDED_OFF, IN_THE_QUEUE, PAUSED, Leases, add_event
 from src.runtime.ledger import Entry, Ledger, Row
 from src.runtime.live.signals import Signals
-from src.runtime.queue import FOR_WORKFLOW, Priority
+from src.runtime.queue import FOR_TURN, FOR_WORKFLOW, Priority
 from src.runtime.rows import attempt_rows, blob_rows, error_columns, timestamp
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,11 @@ class NewExecution:
     """Of the request that came with the key."""
     is_held: bool = False
     """Its workflow is paused: it waits until that goes on."""
+    schedule_id: int | None = None
+    fire_at: datetime | None = None
+    """When it was due, where a schedule has started it. With that it is there once."""
+    has_to_wait: bool = False
+    """An earlier run of its schedule has not ended: it waits for its turn."""
 
 
 class SqlStore:
@@ -86,7 +91,7 @@ class SqlStore:
         now = datetime.now(UTC)
         held = {"status": Status.RUNNING, "mode": Mode.INLINE, "lease_owner": self._leases.owner, "lease_token": 1}
         row = self._row(new, now) | held | {"started_at": timestamp(now), "rings": 0}
-        execution_id = self._write_new(row, new, now)
+        execution_id = self._ledger.write(self._new_entry(row, new, now)).execution_id
         claim = Claim(execution_id, 1, row["task_id"], graph, new.initial_context, now, client_id=new.client_id)
         self._granted[execution_id] = claim
         self._leases.hold(claim)
@@ -95,15 +100,22 @@ class SqlStore:
 
     def enqueue(self, new: NewExecution, *, mode: Mode) -> int:
         """Write the execution into the queue; answers its id. To be rung for at once. Raises KeyTaken."""
-        graph = self._load_graph(new.workflow_id, new.workflow_version)
-        now = datetime.now(UTC)
-        waiting: Row = {"status": Status.QUEUED, "mode": mode, "queue": graph.policy.queue}
-        waiting |= {"lease_token": 0, "rings": 1}
-        if new.is_held:
-            waiting |= {"status": Status.PAUSED, "waiting_for": FOR_WORKFLOW}
-        execution_id = self._write_new(self._row(new, now) | waiting, new, now)
+        execution_id = self._ledger.write(self._queued(new, mode)).execution_id
         self._signals.changed(execution_id)
         return execution_id
+
+    def enqueue_within(self, connection: Connection, new: NewExecution, *, mode: Mode) -> int:
+        """Likewise, as a part of a transaction that somebody else commits. Raises KeyTaken."""
+        return self._ledger.write_within(connection, self._queued(new, mode)).execution_id
+
+    def _queued(self, new: NewExecution, mode: Mode) -> Entry:
+        graph = self._load_graph(new.workflow_id, new.workflow_version)
+        waiting: Row = {"status": Status.QUEUED, "mode": mode, "queue": graph.policy.queue}
+        waiting |= {"lease_token": 0, "rings": 1}
+        if new.is_held or new.has_to_wait:
+            waiting |= {"status": Status.PAUSED, "waiting_for": FOR_TURN if new.has_to_wait else FOR_WORKFLOW}
+        now = datetime.now(UTC)
+        return self._new_entry(self._row(new, now) | waiting, new, now)
 
     def _row(self, new: NewExecution, now: datetime) -> Row:
         return {
@@ -114,15 +126,15 @@ class SqlStore:
             "priority": new.priority,
             "idempotency_key": new.idempotency_key,
             "request_sha256": new.request_sha256,
+            "schedule_id": new.schedule_id,
+            "fire_at": timestamp(new.fire_at) if new.fire_at else None,
             "created_at": timestamp(now),
             **asked()._asdict(),
         }
 
-    def _write_new(self, row: Row, new: NewExecution, now: datetime) -> int:
+    def _new_entry(self, row: Row, new: NewExecution, now: datetime) -> Entry:
         row["initial_context"], blobs = slim(new.initial_context)
-        return self._ledger.write(
-            Entry("create", row["lease_token"], new=row, blobs=blob_rows(blobs, now))
-        ).execution_id
+        return Entry("create", row["lease_token"], new=row, blobs=blob_rows(blobs, now))
 
     def claim(self, execution_id: int) -> Claim | None:
         granted = self._granted.pop(execution_id, None)

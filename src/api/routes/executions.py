@@ -27,11 +27,12 @@ def list_executions(
     nova: Installed,
     workflow_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
     status: Status | None = None,
+    schedule_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
     before: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Older than this execution.")] = None,
     limit: Limit = 50,
     skip: Skip = 0,
 ) -> Response:
-    rows, total = nova.executions.page(Filter(workflow_id, status, before), limit=limit, skip=skip)
+    rows, total = nova.executions.page(Filter(workflow_id, status, before, schedule_id), limit=limit, skip=skip)
     return JSONResponse({"executions": [summary_view(row) for row in rows], "total": total})
 
 
