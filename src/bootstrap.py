@@ -195,7 +195,7 @@ def build(
     database = Database(settings.database_url, pool_size=settings.database_pool_size)
     sandbox = _sandbox(settings)
     outside = _outside(settings)
-    kinds = InstalledKinds(sandbox, load_functions(settings.nova_functions), outside=outside)
+    kinds = InstalledKinds(sandbox, load_functions(settings.nova_functions), lambda _: outside.bridge, outside)
     workflows = Workflows(database, kinds)
     leases = Leases(database, owner=_owner(), seconds=settings.lease_seconds)
     ledger = Ledger(database, lease_seconds=settings.lease_seconds, patience_seconds=settings.database_patience_seconds)

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from src.outside.breaker import Breakers
+from src.outside.bridge import Bridge
 from src.outside.guard import WEB_PORTS, Allowed, Guard, Resolver, look_up
 from src.outside.models import Models
 
@@ -27,6 +28,10 @@ class Outside:
     @cached_property
     def http(self) -> "HttpClient":
         return self._http(self.allowed)
+
+    @cached_property
+    def bridge(self) -> Bridge:
+        return Bridge(self)
 
     @cached_property
     def models_http(self) -> "HttpClient":
