@@ -9,6 +9,7 @@ import click
 
 from src import terminal
 from src.bootstrap import Nova, build
+from src.commands.keys import new_key, rotate_keys
 from src.commands.parts import ID, opened, started
 from src.core.about import about
 from src.core.errors import Invalid, NotReady, NovaError
@@ -160,6 +161,10 @@ def migrate() -> None:
     write_logs(settings.log_format, service="migrate", of="alembic", to="stderr")
     migrate_database(settings.database_url)
     click.echo("The database has the newest schema.")
+
+
+cli.add_command(new_key)
+cli.add_command(rotate_keys)
 
 
 def _refuse_unless_free(nova: Nova, execution_id: int, free: list[int]) -> None:

@@ -26,11 +26,13 @@ from src.runtime.audit import Audit
 from src.runtime.bells import FallbackBell, LocalBell, Silence
 from src.runtime.clients import Clients
 from src.runtime.control import Control
+from src.runtime.credentials import Vault
 from src.runtime.dispatcher import Dispatcher, Turn
 from src.runtime.drain import Drain
 from src.runtime.executions import Executions
 from src.runtime.firing import Firing
 from src.runtime.forecast import Forecast
+from src.runtime.keyring import Keyring
 from src.runtime.leases import Leases, recover
 from src.runtime.ledger import Ledger
 from src.runtime.live.parts import Live, make_live
@@ -86,6 +88,8 @@ class Nova:
     outside: Outside
     policy: CodePolicy
     workflows: Workflows
+    clients: Clients
+    vault: Vault
     executions: Executions
     dispatcher: Dispatcher
     queue: Queue
@@ -116,6 +120,7 @@ class Nova:
             NotReady: with what to do.
         """
         self.open()
+        self.vault.check()
         self._presence.enter(lambda: recover(self.database, alive=self._leases.owner))
         if self.settings.is_exposed:
             logger.warning("Others can reach this server and it asks for no key: put it behind a proxy that does.")
@@ -197,6 +202,7 @@ def build(
     outside = _outside(settings)
     kinds = InstalledKinds(sandbox, load_functions(settings.nova_functions), lambda _: outside.bridge, outside)
     workflows = Workflows(database, kinds)
+    clients, vault = Clients(database), Vault(database, Keyring(settings.credential_keys, database.url))
     leases = Leases(database, owner=_owner(), seconds=settings.lease_seconds)
     ledger = Ledger(database, lease_seconds=settings.lease_seconds, patience_seconds=settings.database_patience_seconds)
     signals = Signals(watch)
@@ -206,6 +212,7 @@ def build(
         leases,
         workflows.graph,
         mode=MODES[role],
+        credentials_of=vault.of_client,
         settled=lambda claim, verdict: wakes.settled(claim, verdict),  # noqa: PLW0108 -- it is made further down
         signals=signals,
     )
@@ -230,7 +237,7 @@ def build(
     queue = Queue(database, _bell(settings, role, celery, here, processes))
     wakes = Wakes(database, queue)
     queued_as = Mode.BACKGROUND if celery is None else Mode.CELERY
-    executions = Executions(database, workflows, Clients(database), max_context_bytes=settings.max_context_bytes)
+    executions = Executions(database, workflows, clients, max_context_bytes=settings.max_context_bytes)
     firing = Firing(database, workflows, executions, store, queue, queued_as=queued_as, announce=signals.changed)
     dispatcher = Dispatcher(
         store,
@@ -258,6 +265,8 @@ def build(
         outside=outside,
         policy=_policy(settings),
         workflows=workflows,
+        clients=clients,
+        vault=vault,
         executions=executions,
         dispatcher=dispatcher,
         queue=queue,

@@ -1,6 +1,7 @@
 """Every setting: its type, unit, default, and why the default is what it is. The only reader of the environment."""
 
 import ipaddress
+import re
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
@@ -14,6 +15,8 @@ from src.outside.models import Models, read_prices
 from src.sandbox.executor import Level
 
 MAX_PORT = 65_535
+KEY = re.compile(r"[A-Za-z0-9_-]{43}=", re.ASCII)
+"""32 bytes."""
 LOCAL_REDIS = "redis://localhost:6379/0"
 
 
@@ -189,6 +192,10 @@ class Settings(BaseSettings):
     """What models cost, for the books: `model=0.15/0.60`, US dollars for a million tokens in and out, with commas
     between. Nova knows no prices: they change."""
 
+    encryption_keys: SecretStr = SecretStr("")
+    """What the credentials of clients are encrypted with, with commas between: the first for what is new, all of them
+    for what is there. Empty: a key file beside an embedded database, and none at PostgreSQL."""
+
     failpoint: str = ""
     """For tests alone: `name:n` ends the process when the failpoint `name` is reached for the nth time."""
 
@@ -210,6 +217,13 @@ class Settings(BaseSettings):
         if url and info.field_name != "celery_result_backend" and not url.startswith(("redis://", "rediss://")):
             raise ValueError("expected a redis:// or rediss:// URL")
         return url
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _are_keys(cls, keys: SecretStr) -> SecretStr:
+        if not all(KEY.fullmatch(key) for key in _parts(keys.get_secret_value())):
+            raise ValueError("expected keys as `python -m src new-key` prints them, with commas between")
+        return keys
 
     @model_validator(mode="after")
     def _slice_fits(self) -> Self:
@@ -258,6 +272,10 @@ class Settings(BaseSettings):
     @property
     def web_ports(self) -> list[int]:
         return [int(part) for part in _parts(self.outbound_ports)]
+
+    @property
+    def credential_keys(self) -> list[str]:
+        return _parts(self.encryption_keys.get_secret_value())
 
     @property
     def broker_url(self) -> str | None:

@@ -84,7 +84,7 @@ def test_every_definition_in_the_documents_can_be_saved() -> None:
 
 def commands_in(path: Path) -> set[str]:
     """`python -m src NAME` as it stands in code."""
-    return set(re.findall(r"python3? -m src ([a-z]+)", text_of(path)))
+    return set(re.findall(r"python3? -m src ([a-z-]+)", text_of(path)))
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())

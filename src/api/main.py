@@ -14,6 +14,7 @@ from src.api import errors
 from src.api.requests import RequestFrame
 from src.api.routes import (
     audit,
+    clients,
     execute,
     executions,
     health,
@@ -33,6 +34,7 @@ ROUTES = (
     reviews,
     schedules,
     workflows,
+    clients,
     audit,
     health,
 )

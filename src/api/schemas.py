@@ -66,6 +66,34 @@ class Validation(BaseModel):
     warnings: list[ProblemAt]
 
 
+class Client(BaseModel):
+    id: int
+    slug: str
+    name: str
+    is_active: bool
+    created_at: datetime
+
+
+class ClientList(BaseModel):
+    clients: list[Client]
+    total: int
+
+
+class Credential(BaseModel):
+    """A value never comes back."""
+
+    name: str
+    created_at: datetime
+    updated_at: datetime
+    unmasked: list[str] = []
+    """Keys whose values are too short to be kept out of what nodes print."""
+
+
+class CredentialList(BaseModel):
+    credentials: list[Credential]
+    total: int
+
+
 class ExecutionError(BaseModel):
     type: str
     error_class: ErrorClass = Field(alias="class")

@@ -33,6 +33,14 @@ def version_view(row: Row[Any]) -> View:
     return {name: getattr(row, name) for name in names} | _moments(row, "created_at")
 
 
+def client_view(row: Row[Any]) -> View:
+    return {name: getattr(row, name) for name in ("id", "slug", "name", "is_active")} | _moments(row, "created_at")
+
+
+def credential_view(row: Row[Any]) -> View:
+    return {"name": row.name} | _moments(row, "created_at", "updated_at")
+
+
 def summary_view(row: Row[Any]) -> View:
     names = (
         "id", "task_id", "workflow_id", "workflow_version", "client_id", "status", "mode", "waiting_for", "error",

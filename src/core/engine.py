@@ -18,6 +18,7 @@ from src.core.outcome import Attempt, ErrorClass, Failed, NodeError, WaitFor, Wa
 from src.core.retry import DEFAULT_RETRY
 from src.core.review import reviewed
 from src.core.run import Run
+from src.core.secrecy import without_secrets
 from src.core.slice import HandOff, Slice
 from src.core.store import Store
 
@@ -246,13 +247,17 @@ class GraphEngine:
             client_id=claim.client_id,
             waited=run.waited.pop(node.id, None),
             answer=claim.answers.pop(node.id, None),
-            progress=lambda *told: self._watch(NodeChange(claim.execution_id, node.id, None, number, told)),
+            progress=lambda done, words: self._watch(
+                NodeChange(claim.execution_id, node.id, None, number, (done, claim.credentials.mask.text(words)))
+            ),
+            credentials=claim.credentials,
         )
 
     def _attempt(self, node: Node, visit: Visit) -> Attempt:
         self._watch(NodeChange(visit.execution_id, node.id, number=visit.attempt))
         with about(node_id=node.id):
-            attempt = reviewed(node, visit, self._now()) or self._attempting.attempt(node, visit)
+            decided = reviewed(node, visit, self._now())
+            attempt = without_secrets(decided or self._attempting.attempt(node, visit), visit)
         self._watch(NodeChange(visit.execution_id, node.id, attempt, visit.attempt))
         return attempt
 

@@ -5,14 +5,19 @@ NovaError
 │   ├── DefinitionError   ... in a workflow's definition
 │   ├── ValueRefused      ... in a context: not JSON, too deep, too large
 │   ├── ReviewRefused     ... in a person's answer
-│   └── ScheduleRefused   ... in a schedule
+│   ├── ScheduleRefused   ... in a schedule
+│   └── CredentialRefused ... in a credential
 ├── NotFound
-├── DuplicateName
+├── DuplicateName         ... of a workflow
+├── DuplicateSlug         ... of a client
 ├── VersionMismatch       somebody saved in between
 ├── KeyTaken              an execution was started with this idempotency key
 ├── KeyReused             ... by another request than this one
 ├── AlreadyDecided        a review that nobody waits for any more
 ├── WorkflowPaused        new runs of it are held back
+├── NoEncryptionKey       there is nothing to encrypt credentials with
+├── Unreadable            credentials that no key decrypts
+├── InUse                 others hold on to it
 ├── NotAllowed            the status of the execution does not allow it
 ├── Busy                  no room for another run now
 ├── NotReady              the installation must be mended first
@@ -74,6 +79,11 @@ class ScheduleRefused(Invalid):
     summary = "The schedule is not valid"
 
 
+class CredentialRefused(Invalid):
+    code = "credential_refused"
+    summary = "The credential cannot be kept"
+
+
 class NotFound(NovaError):
     code = "not_found"
 
@@ -87,6 +97,40 @@ class DuplicateName(NovaError):
     def __init__(self, name: str) -> None:
         super().__init__(
             f"A workflow named {name!r} exists already: choose another name, or save a version of that one."
+        )
+
+
+class DuplicateSlug(NovaError):
+    code = "duplicate_slug"
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(f"A client {slug!r} exists already.")
+
+
+class InUse(NovaError):
+    code = "in_use"
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(f"Workflows or executions belong to the client {slug!r}: it can only be made inactive.")
+
+
+class NoEncryptionKey(NovaError):
+    code = "no_encryption_key"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no key to encrypt credentials with: set ENCRYPTION_KEYS, in every process, to what "
+            "`python -m src new-key` prints."
+        )
+
+
+class Unreadable(NovaError):
+    code = "credentials_unreadable"
+
+    def __init__(self, name: str, slug: str) -> None:
+        super().__init__(
+            f"None of ENCRYPTION_KEYS decrypts the credential {name!r} of the client {slug!r} as its own: set the key "
+            "that it was stored with, or store it again."
         )
 
 

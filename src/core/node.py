@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from src.core.credentials import NO_CREDENTIALS, Credentials
 from src.core.outcome import Context, Json, Outcome, Waiting
 from src.core.retry import RetryPolicy
 
@@ -60,6 +61,8 @@ class Visit:
     """What has come of that: a person's answer, the ends of the executions it started."""
     progress: Callable[[float, str], None] = lambda *_: None
     """Tells whoever watches how far the node is, from 0 to 1, and in words. Nothing keeps it."""
+    credentials: Credentials = NO_CREDENTIALS
+    """Of the client that the run is made for."""
 
 
 class Kinds(Protocol):

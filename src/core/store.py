@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from src.core.credentials import NO_CREDENTIALS, Credentials
 from src.core.graph import Graph
 from src.core.outcome import Attempt, Context, Json, Outcome
 from src.core.plan import Verdict
@@ -43,6 +44,8 @@ class Claim:
     is_asked_to_pause: bool = False
     interruptions: int = 0
     """How many runners have died in a row without a checkpoint between."""
+    credentials: Credentials = NO_CREDENTIALS
+    """Of the client that the run is made for, as they were when it was claimed. Never kept with the run."""
     lost: threading.Event = field(default_factory=threading.Event)
     """Set when the lease could not be renewed: whatever still runs under this claim must stop."""
 

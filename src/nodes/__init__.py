@@ -68,7 +68,7 @@ class InstalledKinds:
     def run(self, node: Node, visit: Visit) -> Outcome:
         assert isinstance(node, NodeConfig)
         lent = NodeContext(visit, self.sandbox, self._functions, self._outside, self._http(visit))
-        return node.looked_at(node.run(lent), visit.context)
+        return node.looked_at(node.run(lent), visit)
 
     def forget(self, execution_id: int) -> None:
         self.sandbox.forget(execution_id)

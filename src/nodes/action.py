@@ -23,7 +23,7 @@ class Action(NodeConfig):
     _compiles = field_validator("code")(check_python)
 
     def run(self, context: NodeContext) -> Outcome:
-        result = run_code(self, context, self.code, "action", context.visit.context)
+        result = run_code(self, context, self.code, "action", context.context)
         if result.status != "ok":
             return failure(result)
         printed = printed_updates(result.last_line)

@@ -57,6 +57,7 @@ def run_code(
         client_id=visit.client_id,
         http=context.http,
         on_progress=visit.progress,
+        credentials=context.credentials,
     )
     return context.sandbox.run(request, visit.cancelled)
 

@@ -31,6 +31,16 @@ class NodeContext:
     http: HttpBridge | None = None
     """What `http.request(...)` in code goes through; None where it may call nothing."""
 
+    @property
+    def context(self) -> Context:
+        """What code sees: the context, with the credentials of the run where it has no value of that name."""
+        return self.visit.credentials.under(self.visit.context)
+
+    @property
+    def credentials(self) -> Context:
+        """Of the client that the run is made for, by key; for `{{ credentials.x }}` and for kinds that sign in."""
+        return self.visit.credentials.values
+
 
 def _compiles(expression: str) -> str:
     compile_expression(expression)
@@ -67,12 +77,13 @@ class NodeConfig(BaseModel):
     def chooses(self) -> bool:
         return False
 
-    def looked_at(self, outcome: Outcome, context: Context) -> Outcome:
+    def looked_at(self, outcome: Outcome, visit: Visit) -> Outcome:
         """A success that `needs_review_on` names is no success before somebody has looked at it."""
         if self.needs_review_on is None or not isinstance(outcome, Succeeded):
             return outcome
         try:
-            is_doubtful = compile_expression(self.needs_review_on)({**context, **outcome.output})
+            seen = {**visit.context, **outcome.output}
+            is_doubtful = compile_expression(self.needs_review_on)(seen, visit.credentials.values)
         except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
             told = NodeError(type(error).__name__, f"needs_review_on: {error}")
             return Failed(told, outcome.logs, outcome.usage)

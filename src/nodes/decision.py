@@ -5,7 +5,6 @@
 one); the value of the code if it is one expression. True and false name the branches `"true"` and `"false"`.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -15,7 +14,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from src.core.outcome import Context, Failed, Json, NodeError, Outcome, Succeeded
 from src.nodes.code import check_python, failure, run_code
 from src.nodes.config import NodeConfig, NodeContext
-from src.nodes.template import compile_expression
+from src.nodes.template import Computed, compile_expression
 from src.sandbox.executor import CodeResult
 
 LEGACY_KEY = "branch_decision"
@@ -27,7 +26,7 @@ class Decision(NodeConfig):
     expression: str | None = None
     network: bool = False
     memory_mb: int | None = Field(None, ge=32, le=65_536)
-    _evaluate: Callable[[Context], Json] = PrivateAttr()
+    _evaluate: Computed = PrivateAttr()
 
     @property
     def effect_free(self) -> bool:
@@ -70,12 +69,12 @@ class Decision(NodeConfig):
 
     def _by_expression(self, context: NodeContext) -> Outcome:
         try:
-            return self._choose(self._evaluate(context.visit.context), context, {}, "")
+            return self._choose(self._evaluate(context.visit.context, context.credentials), context, {}, "")
         except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
             return Failed(NodeError(type(error).__name__, str(error)))
 
     def _by_code(self, context: NodeContext, code: str) -> Outcome:
-        values = {key: value for key, value in context.visit.context.items() if key != LEGACY_KEY}
+        values = {key: value for key, value in context.context.items() if key != LEGACY_KEY}
         result = run_code(self, context, code, "decision", values)
         if result.status != "ok":
             return failure(result)

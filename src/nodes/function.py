@@ -55,7 +55,7 @@ class Function(NodeConfig):
         if function is None:
             return Failed(NodeError("UnknownFunction", f"{self.function!r} is not in NOVA_FUNCTIONS of this process"))
         visit = context.visit
-        arguments: list[object] = [marshal.loads(marshal.dumps(visit.context))]
+        arguments: list[object] = [marshal.loads(marshal.dumps(context.context))]
         if _takes_node(function):
             about = (self.id, visit.execution_id, visit.attempt, visit.idempotency_key, self.timeout)
             arguments.append(NodeInfo(*about, tell=visit.progress))

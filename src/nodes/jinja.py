@@ -124,7 +124,7 @@ def _check_names(tree: nodes.Template) -> None:
         if used.name == "map" and len(used.args) > 1:
             raise TemplateProblem("map takes a filter without arguments, or attribute='...'")
     for name in tree.find_all(nodes.Name):
-        if name.name != "context":
+        if name.name not in ("context", "credentials"):
             raise TemplateProblem(f"there is no {name.name!r} here: values of the context are context.{name.name}")
 
 

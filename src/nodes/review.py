@@ -6,7 +6,6 @@ in the context under `result_key` (the node's id where it says nothing): `{"deci
 `output` being what was filled into `form`, a JSON Schema.
 """
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -17,7 +16,7 @@ from src.core.outcome import Context, Failed, Json, NodeError, Outcome, Succeede
 from src.core.review import APPROVE, REJECT
 from src.json_schema import check_schema
 from src.nodes.config import NodeConfig, NodeContext
-from src.nodes.template import compile_template
+from src.nodes.template import Computed, compile_template
 
 LONGEST_SECONDS = 366 * 86_400.0
 
@@ -33,7 +32,7 @@ class Review(NodeConfig):
     """Seconds."""
     on_timeout: str = REJECT
     result_key: str | None = None
-    _title: Callable[[Context], Json] = PrivateAttr()
+    _title: Computed = PrivateAttr()
 
     @property
     def chooses(self) -> bool:
@@ -56,7 +55,7 @@ class Review(NodeConfig):
         if visit.waited is not None:
             return self._decided(context, {"decision": self.on_timeout, "timed_out": True})
         try:
-            title = str(self._title(visit.context))
+            title = str(self._title(visit.context, context.credentials))
         except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
             return Failed(NodeError(type(error).__name__, f"title: {error}"))
         decisions = sorted(branch for branch in visit.branches if branch) or [APPROVE, REJECT]

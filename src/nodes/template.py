@@ -1,8 +1,10 @@
-"""Templates and expressions in node fields: `{{ context.x }}`, as functions from a context to a value."""
+"""Templates and expressions in node fields: `{{ context.x }}` and `{{ credentials.x }}`, as functions to a value."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from types import MappingProxyType
+from typing import Protocol
 
 from jinja2 import StrictUndefined, TemplateError, nodes
 from jinja2.environment import TemplateExpression
@@ -11,10 +13,16 @@ from src.core.outcome import Context, Json
 from src.nodes.jinja import Environment, TemplateProblem, joined, read_parts, value_of
 
 _ENVIRONMENT = Environment()
+NONE: Mapping[str, Json] = MappingProxyType({})
+
+
+class Computed(Protocol):
+    def __call__(self, context: Context, credentials: Mapping[str, Json] = NONE, /) -> Json:
+        """What the template or the expression says there. Raises what Jinja2 and Python raise."""
 
 
 @lru_cache(maxsize=4096)
-def compile_expression(source: str) -> Callable[[Context], Json]:
+def compile_expression(source: str) -> Computed:
     """The function from a context to the value of a Jinja2 expression such as `context.total > 1000`.
 
     Raises:
@@ -28,41 +36,41 @@ def compile_expression(source: str) -> Callable[[Context], Json]:
 
 
 @lru_cache(maxsize=4096)
-def compile_template(source: str) -> Callable[[Context], Json]:
+def compile_template(source: str) -> Computed:
     """The function from a context to what `source` says there. A text that is one `{{ ... }}` keeps its value's type.
 
     Raises:
         TemplateProblem: as above.
     """
     if "{{" not in source and "{%" not in source and "{#" not in source:
-        return lambda _: source
+        return lambda _, __=NONE: source
     with _problems():
         parts = read_parts(_ENVIRONMENT, source)
         if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData):
             return _evaluation(parts[0])
         template = _ENVIRONMENT.from_string(nodes.Template([nodes.Output(parts)], lineno=1))
-    return lambda context: joined(template.generate(context=context))
+    return lambda context, credentials=NONE: joined(template.generate(context=context, credentials=credentials))
 
 
-def compile_value(value: Json) -> Callable[[Context], Json]:
+def compile_value(value: Json) -> Computed:
     """Templates anywhere in a JSON value."""
     if isinstance(value, str):
         return compile_template(value)
     if isinstance(value, list):
         items = [compile_value(item) for item in value]
-        return lambda context: [item(context) for item in items]
+        return lambda context, credentials=NONE: [item(context, credentials) for item in items]
     if isinstance(value, dict):
         fields = {key: compile_value(item) for key, item in value.items()}
-        return lambda context: {key: field(context) for key, field in fields.items()}
-    return lambda _: value
+        return lambda context, credentials=NONE: {key: field(context, credentials) for key, field in fields.items()}
+    return lambda _, __=NONE: value
 
 
-def _evaluation(expression: nodes.Expr) -> Callable[[Context], Json]:
+def _evaluation(expression: nodes.Expr) -> Computed:
     """As `Environment.compile_expression` does it, for an expression that has been read."""
     result = nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)
     template = _ENVIRONMENT.from_string(nodes.Template([result], lineno=1))
     evaluate = TemplateExpression(template, undefined_to_none=False)
-    return lambda context: _settled(evaluate(context=context))
+    return lambda context, credentials=NONE: _settled(evaluate(context=context, credentials=credentials))
 
 
 def _settled(value: Json) -> Json:

@@ -4,15 +4,14 @@
 Every value sees the context as it was before the node. A text that is one `{{ ... }}` keeps its value's type.
 """
 
-from collections.abc import Callable
 from typing import Annotated, Literal
 
 from jinja2 import TemplateError
 from pydantic import AfterValidator, Field, PrivateAttr
 
-from src.core.outcome import Context, Failed, Json, NodeError, Outcome, Succeeded
+from src.core.outcome import Failed, Json, NodeError, Outcome, Succeeded
 from src.nodes.config import NodeConfig, NodeContext
-from src.nodes.template import compile_value
+from src.nodes.template import Computed, compile_value
 
 
 def _compiles(value: Json) -> Json:
@@ -24,7 +23,7 @@ class Transform(NodeConfig):
     type: Literal["transform"]
     assign: dict[str, Annotated[Json, AfterValidator(_compiles)]] = Field(alias="set")
     """Key of the context -> template, or any JSON value with templates in it."""
-    _compute: Callable[[Context], Json] = PrivateAttr()
+    _compute: Computed = PrivateAttr()
 
     @property
     def effect_free(self) -> bool:
@@ -35,6 +34,6 @@ class Transform(NodeConfig):
 
     def run(self, context: NodeContext) -> Outcome:
         try:
-            return Succeeded(self._compute(context.visit.context))
+            return Succeeded(self._compute(context.visit.context, context.credentials))
         except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
             return Failed(NodeError(type(error).__name__, str(error)))

@@ -4,16 +4,15 @@
 `"until": "{{ context.due }}"`. A moment without a zone is UTC; one that has passed is no wait.
 """
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, Self
 
 from jinja2 import TemplateError
 from pydantic import Field, PrivateAttr, model_validator
 
-from src.core.outcome import Context, Failed, Json, NodeError, Outcome, Succeeded, WaitFor, Waiting
+from src.core.outcome import Failed, Json, NodeError, Outcome, Succeeded, WaitFor, Waiting
 from src.nodes.config import NodeConfig, NodeContext
-from src.nodes.template import compile_value
+from src.nodes.template import Computed, compile_value
 
 LONGEST_SECONDS = 366 * 86_400.0
 
@@ -22,7 +21,7 @@ class Wait(NodeConfig):
     type: Literal["wait"]
     seconds: Annotated[float | None, Field(gt=0, le=LONGEST_SECONDS)] = None
     until: str | None = None
-    _moment: Callable[[Context], Json] = PrivateAttr()
+    _moment: Computed = PrivateAttr()
 
     @model_validator(mode="after")
     def _has_one(self) -> Self:
@@ -39,7 +38,7 @@ class Wait(NodeConfig):
         if self.seconds is not None:
             return Waiting(WaitFor.TIME, now + timedelta(seconds=self.seconds))
         try:
-            until = _read(self._moment(context.visit.context))
+            until = _read(self._moment(context.visit.context, context.credentials))
         except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
             return Failed(NodeError(type(error).__name__, f"until: {error}"))
         return Waiting(WaitFor.TIME, until) if until > now else Succeeded()

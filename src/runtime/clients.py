@@ -1,10 +1,18 @@
-"""The customers that runs are made for, as runs need them: by slug."""
+"""The customers that runs are made for."""
 
-from sqlalchemy import select
+import re
+from datetime import UTC, datetime
+from typing import Any
 
-from src.core.errors import NotFound
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from src.core.errors import DuplicateSlug, InUse, Invalid, NotFound, Problem
 from src.database import Database
 from src.models import Client
+
+SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
+_LISTED: tuple[Any, ...] = (Client.id, Client.slug, Client.name, Client.is_active, Client.created_at)
 
 
 class Clients:
@@ -19,11 +27,55 @@ class Clients:
         """
         if slug is None:
             return None
-        found = self._find(slug) if slug.isprintable() else None  # PostgreSQL knows no NUL, nobody a half character
-        if found is None:
+        found = self._find(slug)
+        if found is None or not found.is_active:
             raise NotFound("active client", slug)
+        return int(found.id)
+
+    def find(self, slug: str) -> Row[Any]:
+        """Raises NotFound."""
+        found = self._find(slug)
+        if found is None:
+            raise NotFound("client", slug)
         return found
 
-    def _find(self, slug: str) -> int | None:
+    def page(self, *, limit: int, skip: int = 0) -> tuple[list[Row[Any]], int]:
+        """A page of clients by slug, and how many there are in all."""
         with self._database.read() as connection:
-            return connection.execute(select(Client.id).where(Client.slug == slug, Client.is_active)).scalar()
+            rows = connection.execute(select(*_LISTED).order_by(Client.slug).limit(limit).offset(skip)).all()
+            total: int = connection.execute(select(func.count()).select_from(Client)).scalar_one()
+        return list(rows), total
+
+    def create(self, slug: str, name: str, *, is_active: bool = True) -> None:
+        """Raises Invalid, DuplicateSlug."""
+        if not SLUG.fullmatch(slug):
+            raise Invalid([Problem("/slug", "expected a-z, 0-9, _ and -, not at the beginning, 63 at most")])
+        row = {"slug": slug, "name": name, "is_active": is_active, "created_at": datetime.now(UTC)}
+        try:
+            with self._database.write("client") as connection:
+                connection.execute(insert(Client).values(**row))
+        except IntegrityError:
+            raise DuplicateSlug(slug) from None
+
+    def change(self, slug: str, **values: Any) -> None:
+        """Raises NotFound."""
+        client = self.find(slug)
+        if values:
+            with self._database.write("client") as connection:
+                connection.execute(update(Client).where(Client.id == client.id).values(**values))
+
+    def delete(self, slug: str) -> None:
+        """With its credentials and keys. Raises NotFound; InUse where anything else belongs to it."""
+        client = self.find(slug)
+        try:
+            with self._database.write("client") as connection:
+                connection.execute(delete(Client).where(Client.id == client.id))
+        except IntegrityError:
+            raise InUse(slug) from None
+
+    def _find(self, slug: str) -> Row[Any] | None:
+        if not slug.isprintable():  # PostgreSQL knows no NUL, nobody a half character
+            return None
+        with self._database.read() as connection:
+            found: Row[Any] | None = connection.execute(select(*_LISTED).where(Client.slug == slug)).one_or_none()
+        return found

@@ -3,12 +3,13 @@
 import logging
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, case, func, select, update
 
+from src.core.credentials import NO_CREDENTIALS, Credentials
 from src.core.errors import LeaseLost
 from src.core.graph import Graph
 from src.core.outcome import Attempt, Context
@@ -56,6 +57,7 @@ class SqlStore:
 
     Args:
         mode: how an execution runs that this process takes out of the queue.
+        credentials_of: those that a run for a client may use.
         settled: told of every end that somebody else may wait for, or that may be over already: of a wait, of a child.
         signals: told of every commit, for those who watch.
     """
@@ -68,11 +70,13 @@ class SqlStore:
         load_graph: Callable[[int, int], Graph],
         *,
         mode: Mode = Mode.INLINE,
+        credentials_of: Callable[[int | None], Credentials] = lambda _: NO_CREDENTIALS,
         settled: Callable[[Claim, Verdict], None] = lambda *_: None,
         signals: Signals | None = None,
     ) -> None:
         self._signals = signals or Signals()
         self._mode = mode
+        self._credentials_of = credentials_of
         self._settled = settled
         self._database = database
         self._ledger = ledger
@@ -89,10 +93,20 @@ class SqlStore:
         if graph.policy.max_concurrent is not None:
             return self.enqueue(new, mode=Mode.INLINE)
         now = datetime.now(UTC)
+        new, credentials = self._without_secrets(new)
         held = {"status": Status.RUNNING, "mode": Mode.INLINE, "lease_owner": self._leases.owner, "lease_token": 1}
         row = self._row(new, now) | held | {"started_at": timestamp(now), "rings": 0}
         execution_id = self._ledger.write(self._new_entry(row, new, now)).execution_id
-        claim = Claim(execution_id, 1, row["task_id"], graph, new.initial_context, now, client_id=new.client_id)
+        claim = Claim(
+            execution_id,
+            1,
+            row["task_id"],
+            graph,
+            new.initial_context,
+            now,
+            client_id=new.client_id,
+            credentials=credentials,
+        )
         self._granted[execution_id] = claim
         self._leases.hold(claim)
         self._signals.claimed(claim)
@@ -109,6 +123,7 @@ class SqlStore:
         return self._ledger.write_within(connection, self._queued(new, mode)).execution_id
 
     def _queued(self, new: NewExecution, mode: Mode) -> Entry:
+        new, _ = self._without_secrets(new)
         graph = self._load_graph(new.workflow_id, new.workflow_version)
         waiting: Row = {"status": Status.QUEUED, "mode": mode, "queue": graph.policy.queue}
         waiting |= {"lease_token": 0, "rings": 1}
@@ -116,6 +131,13 @@ class SqlStore:
             waiting |= {"status": Status.PAUSED, "waiting_for": FOR_TURN if new.has_to_wait else FOR_WORKFLOW}
         now = datetime.now(UTC)
         return self._new_entry(self._row(new, now) | waiting, new, now)
+
+    def _without_secrets(self, new: NewExecution) -> tuple[NewExecution, Credentials]:
+        """What nodes are given anyway is not kept, also where the request has brought it along."""
+        credentials = self._credentials_of(new.client_id)
+        if not credentials.mask:
+            return new, credentials
+        return replace(new, initial_context=credentials.mask.value(new.initial_context)), credentials
 
     def _row(self, new: NewExecution, now: datetime) -> Row:
         return {
@@ -142,12 +164,16 @@ class SqlStore:
             return granted
         with self._database.read() as connection:
             pinned = connection.execute(
-                select(Execution.workflow_id, Execution.workflow_version).where(Execution.id == execution_id)
+                select(Execution.workflow_id, Execution.workflow_version, Execution.client_id).where(
+                    Execution.id == execution_id
+                )
             ).one_or_none()
         if pinned is None:
             return None
-        graph = self._load_graph(*pinned)  # before the claim: a graph that cannot be built must not hold a lease
-        claim = self._take(execution_id, graph)
+        # before the claim: a graph that cannot be built, credentials that cannot be read, must not hold a lease
+        graph = self._load_graph(pinned.workflow_id, pinned.workflow_version)
+        credentials = self._credentials_of(pinned.client_id)
+        claim = self._take(execution_id, graph, credentials)
         if claim is not None:
             self._leases.hold(claim)
             self._signals.claimed(claim)
@@ -211,7 +237,7 @@ class SqlStore:
             "started_at": func.coalesce(Execution.started_at, datetime.now(UTC)),
         }
 
-    def _take(self, execution_id: int, graph: Graph) -> Claim | None:
+    def _take(self, execution_id: int, graph: Graph, credentials: Credentials) -> Claim | None:
         """One conditional update: of all who try, one wins."""
         query = update(Execution).where(Execution.id == execution_id, Execution.status.in_(may_become(Status.RUNNING)))
         with self._database.write("claim") as connection:
@@ -237,6 +263,7 @@ class SqlStore:
                 depth=row.depth,
                 answers=answers_to(connection, execution_id, past),
                 woken_for=row.woken_for,
+                credentials=credentials,
                 is_asked_to_pause=row.requested == PAUSE,
                 interruptions=interruptions_since(connection, execution_id, past) if row.lease_token > 1 else 0,
             )

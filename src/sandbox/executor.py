@@ -75,11 +75,14 @@ class CodeRequest:
     """What `http.request(...)` in the code goes through. None: no call is allowed."""
     on_progress: Callable[[float, str], None] | None = None
     """Told what the code says of itself with `progress(fraction, text)`: from 0 to 1, and in words."""
+    credentials: Context = field(default_factory=dict, repr=False)
+    """Of the run: what older code asks `src.models.credentials` for. They stand in `context` too."""
 
     @property
     def message(self) -> dict[str, Json]:
         """What the process is told that runs the code."""
-        return {"code": self.code, "kind": self.kind, "context": self.context}
+        told: dict[str, Json] = {"code": self.code, "kind": self.kind, "context": self.context}
+        return told | ({"credentials": self.credentials} if self.credentials else {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ code is compiled as `<node>`.
 import ast
 import base64
 import contextlib
+import importlib
 import json
 import linecache
 import os
 import sys
 import threading
 import traceback
+import types
 
 FILE = "<node>"
 MISSING = object()
@@ -153,6 +155,10 @@ def names_for(line):
     }
 
 
+DATABASE = {"host": "host", "port": "port", "dbname": "name", "user": "user", "password": "password"}
+"""Arguments of psycopg2 -> credentials, without their `db_`."""
+
+
 class Context(dict):
     """The context as the author's code sees it: a dict that remembers which keys were assigned."""
 
@@ -181,6 +187,36 @@ class Context(dict):
         return dict, (dict(self),)
 
 
+class Credentials(dict):
+    """What older code gets from `src.models.credentials`: `found.email_user` and `found["email_user"]`."""
+
+    def __getattr__(self, name):
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"there is no credential {name!r}; there are: {', '.join(sorted(self))}") from None
+
+
+def serve_older_code(values):
+    """Make `from src.models.credentials import ...` work, with the credentials of this run."""
+    found = Credentials(values)
+
+    def get_email_credentials(client_slug=None):
+        if client_slug not in (None, found.get("client_slug")):
+            raise LookupError(f"this run has no credentials of {client_slug!r}")
+        return found
+
+    def get_database_connection(client_slug=None):
+        own = get_email_credentials(client_slug)
+        psycopg2 = importlib.import_module("psycopg2")  # where the operator has named it in SANDBOX_PACKAGES
+        return psycopg2.connect(**{name: getattr(own, f"db_{key}") for name, key in DATABASE.items()})
+
+    for name in ("src", "src.models", "src.models.credentials"):
+        module = sys.modules[name] = types.ModuleType(name)
+        module.__path__ = []
+    module.get_email_credentials, module.get_database_connection = get_email_credentials, get_database_connection
+
+
 def main():
     line = Line(int(sys.argv[1]), int(sys.argv[2]))
     answer = answer_to(line.read()["run"], names_for(line))
@@ -197,6 +233,8 @@ def flush():
 def answer_to(request, names, look=lambda _: None):
     """`names` are there for the code to use; `look` is shown its code object before that runs."""
     code, values = request["code"], request["context"]
+    if request.get("credentials"):
+        serve_older_code(request["credentials"])
     before = {key: dump(value) for key, value in values.items()}
     context = Context(values)
     try:

@@ -18,12 +18,14 @@ Json = dict[str, Any]
 LOOPBACK = "http://127.0.0.1"
 """Starlette's own "testserver" would count as reached from another machine, and code would be refused."""
 FUNCTIONS = "tests.api.functions"
+ENCRYPTION_KEY = "c" * 43 + "="
 
 
 @contextmanager
 def serving(database_url: str, *, base_url: str = LOOPBACK, **settings: Any) -> Iterator[TestClient]:
     """The application, started, with the functions of this package."""
-    app = create_app(Settings(database_url=database_url, **{"nova_functions": [FUNCTIONS], **settings}))
+    usual = {"nova_functions": [FUNCTIONS], "encryption_keys": ENCRYPTION_KEY}
+    app = create_app(Settings(database_url=database_url, **{**usual, **settings}))
     with TestClient(app, base_url=base_url, raise_server_exceptions=False) as client:
         yield client
 

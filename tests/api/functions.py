@@ -34,6 +34,10 @@ def greet(context: Context) -> Context:
     return {"greeting": f"Hello, {context.get('name', 'you')}!"}
 
 
+def echo(context: Context) -> Context:
+    return context
+
+
 def fail(context: Context) -> Context:
     raise ValueError("the supplier does not answer")
 
