@@ -10,7 +10,7 @@ import click
 from src import terminal
 from src.bootstrap import Nova, build
 from src.commands.keys import new_key, rotate_keys
-from src.commands.parts import ID, opened, started
+from src.commands.parts import ID, opened, see_through, started
 from src.core.about import about
 from src.core.errors import Invalid, NotReady, NovaError
 from src.core.status import Status
@@ -55,6 +55,7 @@ def run(file: Path, values: tuple[str, ...], files: tuple[str, ...]) -> None:
         workflow_id = nova.workflows.keep(draft)
         with progress.shown():
             execution_id, _ = nova.dispatcher.run_inline(nova.executions.order(workflow_id, context))
+            see_through(nova, execution_id)
         found = nova.executions.find(execution_id)
     click.echo(json.dumps(found.result, indent=2, ensure_ascii=False))
     click.echo(f"Execution {found.row.id} {found.row.status}: python -m src show {found.row.id}", err=True)
@@ -116,6 +117,7 @@ def resume(execution_id: int | None) -> None:
             free = [execution_id]
         for each in free:
             nova.dispatcher.resume_here(each)
+            see_through(nova, each)
             click.echo(f"Execution {each} {nova.executions.status(each)}")
         if not free:
             click.echo("Nothing to resume: no execution is unfinished without a process that drives it.")

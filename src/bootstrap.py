@@ -24,6 +24,7 @@ from src.outside.breaker import Breakers
 from src.outside.outside import Outside
 from src.runtime.audit import Audit
 from src.runtime.bells import FallbackBell, LocalBell, Silence
+from src.runtime.children import Children
 from src.runtime.clients import Clients
 from src.runtime.control import Control
 from src.runtime.credentials import Vault
@@ -200,7 +201,13 @@ def build(
     database = Database(settings.database_url, pool_size=settings.database_pool_size)
     sandbox = _sandbox(settings)
     outside = _outside(settings)
-    kinds = InstalledKinds(sandbox, load_functions(settings.nova_functions), lambda _: outside.bridge, outside)
+    kinds = InstalledKinds(
+        sandbox,
+        load_functions(settings.nova_functions),
+        lambda _: outside.bridge,
+        outside,
+        find_workflow=lambda which: workflows.callee(which),  # noqa: PLW0108 -- these two know each other
+    )
     workflows = Workflows(database, kinds)
     clients, vault = Clients(database), Vault(database, Keyring(settings.credential_keys, database.url))
     leases = Leases(database, owner=_owner(), seconds=settings.lease_seconds)
@@ -215,6 +222,7 @@ def build(
         credentials_of=vault.of_client,
         settled=lambda claim, verdict: wakes.settled(claim, verdict),  # noqa: PLW0108 -- it is made further down
         signals=signals,
+        tend=lambda parent_id: children.tend(parent_id),  # noqa: PLW0108
     )
     node_threads = ThreadPoolExecutor(2 * settings.inline_threads, thread_name_prefix="node")
     engine = GraphEngine(
@@ -235,7 +243,8 @@ def build(
     background = RunPool(threads=settings.background_threads, backlog=MAX_RUNG, name="background")
     here = LocalBell(background, lambda execution_id: dispatcher.take(execution_id), is_open=drain.is_not_begun)  # noqa: PLW0108 -- the two know each other
     queue = Queue(database, _bell(settings, role, celery, here, processes))
-    wakes = Wakes(database, queue)
+    children = Children(database, queue, leases.lose, signals.changed)
+    wakes = Wakes(database, queue, children)
     queued_as = Mode.BACKGROUND if celery is None else Mode.CELERY
     executions = Executions(database, workflows, clients, max_context_bytes=settings.max_context_bytes)
     firing = Firing(database, workflows, executions, store, queue, queued_as=queued_as, announce=signals.changed)
@@ -253,6 +262,7 @@ def build(
     duties: dict[str, Callable[[], object]] = {
         "processes": processes.beat,
         "leases": lambda: recover(database),
+        "children": children.tend_all,
         "wakes": wakes.wake_due,
         "schedules": firing.fire_due,
         "queue": queue.ring_due,
@@ -270,7 +280,7 @@ def build(
         executions=executions,
         dispatcher=dispatcher,
         queue=queue,
-        control=Control(database, queue, leases.lose, signals.changed),
+        control=Control(database, queue, leases.lose, signals.changed, wakes.child_ended),
         reviews=Reviews(database, wakes, max_output_bytes=settings.max_output_bytes),
         audit=Audit(database),
         schedules=Schedules(database, executions),

@@ -128,6 +128,10 @@ class Summary(BaseModel):
     """The schedule that started it."""
     fire_at: datetime | None
     """When it was due by that schedule."""
+    parent_id: int | None
+    """The execution that has started this one, from its node `parent_node_id`, for its item `parent_item` (from 0)."""
+    parent_node_id: str | None
+    parent_item: int | None
 
 
 class Execution(Summary):

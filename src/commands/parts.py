@@ -1,7 +1,10 @@
 """Nova's parts as commands need them, and the types of arguments that they share."""
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
+from functools import partial
 
 import click
 
@@ -10,6 +13,10 @@ from src.core.engine import NodeChange
 from src.settings import read_settings
 
 ID = click.IntRange(1, 2**63 - 1)
+AT_ONCE = 16
+"""Executions that a command runs side by side."""
+LOOK_SECONDS = 0.1
+"""How often a command looks what others have put into the queue."""
 
 
 @contextmanager
@@ -32,3 +39,18 @@ def started(watch: Callable[[NodeChange], None]) -> Iterator[Nova]:
         yield nova
     finally:
         nova.close()
+
+
+def see_through(nova: Nova, execution_id: int) -> None:
+    """Run here what an execution and its children have in the queue, until nothing of it goes on by itself."""
+    under_way: dict[int, Future[None]] = {}
+    while nova.executions.goes_on(execution_id):
+        free = [each for each in nova.executions.queued(execution_id) if each not in under_way]
+        for each in free[: AT_ONCE - len(under_way)]:
+            under_way[each] = nova.dispatcher.submit(partial(nova.dispatcher.resume_here, each))
+        if under_way:
+            wait(under_way.values(), timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
+        else:  # another process has them
+            time.sleep(LOOK_SECONDS)
+        for each in [each for each, work in under_way.items() if work.done()]:
+            under_way.pop(each).result()

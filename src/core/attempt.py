@@ -10,7 +10,7 @@ from traceback import StackSummary, TracebackException
 from src.core.classify import NeedsReview, Transient, class_of_exception
 from src.core.errors import ValueRefused
 from src.core.node import Kinds, Node, Visit
-from src.core.outcome import Attempt, Context, Failed, NodeError, Outcome, Succeeded
+from src.core.outcome import Attempt, Context, Failed, NodeError, Outcome, Succeeded, Waiting
 from src.core.values import plain_object
 
 
@@ -29,6 +29,8 @@ class Attempting:
     def _outcome(self, node: Node, visit: Visit) -> Outcome:
         try:
             outcome = self._kinds.run(node, visit)
+            if isinstance(outcome, Waiting) and outcome.children:
+                return self._with_children(outcome)
             return self._kept(outcome) if outcome.output else self._with_branch(outcome)
         except ValueRefused as refused:
             return Failed(NodeError("ValueRefused", f"the output cannot be kept: {refused}"))
@@ -41,6 +43,13 @@ class Attempting:
         """With its output as it can be kept: JSON. Raises ValueRefused."""
         output = plain_object(outcome.output, max_bytes=self._max_output_bytes)
         return self._with_branch(replace(outcome, output=output))
+
+    def _with_children(self, waiting: Waiting) -> Waiting:
+        """With the contexts of its children as they can be kept, all of them within the bound. Raises ValueRefused."""
+        contexts = {"children": [child.context for child in waiting.children]}
+        kept = plain_object(contexts, max_bytes=self._max_output_bytes)["children"]
+        pairs = zip(waiting.children, kept, strict=True)
+        return replace(waiting, children=[replace(child, context=context) for child, context in pairs])
 
     def _with_branch(self, outcome: Outcome) -> Outcome:
         """Refuses a branch that cannot be kept as text. Raises ValueRefused."""

@@ -19,6 +19,8 @@ MAX_ID = 200
 """Characters of a node's id."""
 ID_WANTED = f"expected a name of 1 to {MAX_ID} characters"
 PLACE = re.compile(r"[0-9]{1,9}")
+HANDED_DOWN = RunPolicy.model_fields.keys() - {"timeout", "max_concurrent"}
+"""What a graph says of its runs that holds for the graphs inside it, too."""
 EDGE_FIELDS = frozenset({"from", "to", "condition"})
 
 
@@ -33,6 +35,18 @@ def build_graph(definition: Mapping[str, Json], kinds: Kinds) -> Graph:
     if problems:
         raise DefinitionError(sorted(problems, key=_by_place))
     return reading.graph
+
+
+def inner_definition(definition: Mapping[str, Json], subgraph: str) -> Mapping[str, Json]:
+    """The graph inside a graph: `subgraph` is the JSON Pointer of the ids of the nodes that hold it. What an outer one
+    says of its runs holds inside too, unless the inner one says otherwise.
+    """
+    for part in subgraph.split("/")[1:]:
+        node_id = part.replace("~1", "/").replace("~0", "~")
+        handed_down = {name: definition[name] for name in HANDED_DOWN if name in definition}
+        holder = next(node for node in definition["nodes"] if node["id"] == node_id)
+        definition = {**handed_down, **holder["graph"]}
+    return definition
 
 
 @dataclass(frozen=True, slots=True)

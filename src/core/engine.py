@@ -251,6 +251,7 @@ class GraphEngine:
                 NodeChange(claim.execution_id, node.id, None, number, (done, claim.credentials.mask.text(words)))
             ),
             credentials=claim.credentials,
+            depth=claim.depth,
         )
 
     def _attempt(self, node: Node, visit: Visit) -> Attempt:

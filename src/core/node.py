@@ -63,6 +63,18 @@ class Visit:
     """Tells whoever watches how far the node is, from 0 to 1, and in words. Nothing keeps it."""
     credentials: Credentials = NO_CREDENTIALS
     """Of the client that the run is made for."""
+    depth: int = 0
+    """How many executions there are above this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """A workflow as another one calls it: what is saved of it now."""
+
+    workflow_id: int
+    version: int
+    initial_context: Context
+    queue: str | None = None
 
 
 class Kinds(Protocol):

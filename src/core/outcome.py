@@ -1,5 +1,6 @@
 """What an attempt at a node ended as: `Succeeded`, `Failed` or `Waiting`. There is no fourth."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -82,6 +83,19 @@ class WaitFor(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Child:
+    """An execution that a node starts."""
+
+    context: Context
+    """What it starts with."""
+    workflow_id: int | None = None
+    """None: its graph is the one that the node itself holds."""
+    version: int | None = None
+    queue: str | None = None
+    """The queue of its workflow."""
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     reason: WaitFor
     until: datetime | None = None
@@ -96,6 +110,8 @@ class Waiting:
     usage: Usage | None = None
     branch: str | None = None
     """Likewise, what it would have chosen."""
+    children: Sequence[Child] = ()
+    """The executions to start, in the order of their items. Whoever starts them starts each of them once."""
 
 
 Outcome = Succeeded | Failed | Waiting

@@ -26,7 +26,10 @@ def _masked(outcome: Outcome, mask: Mask, branches: frozenset[str | None]) -> Ou
         case Failed(error=error):
             return replace(masked, error=_masked_error(error, mask))
         case Waiting(error=why, details=details):
-            return replace(masked, details=mask.value(details), error=why and _masked_error(why, mask))
+            children = [replace(child, context=mask.value(child.context)) for child in masked.children]
+            return replace(
+                masked, details=mask.value(details), error=why and _masked_error(why, mask), children=children
+            )
 
 
 def _masked_error(error: NodeError, mask: Mask) -> NodeError:

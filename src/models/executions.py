@@ -47,6 +47,12 @@ class Execution(Base):
             sqlite_where=text("fire_at IS NOT NULL"),
             postgresql_where=text("fire_at IS NOT NULL"),
         ),
+        Index(
+            "ix_executions_parent_id",
+            "parent_id",
+            sqlite_where=text("completed_at IS NULL"),
+            postgresql_where=text("completed_at IS NULL"),
+        ),
         _one_for_each_key("uq_executions_idempotency_key", "idempotency_key", client="NULL"),
         _one_for_each_key("uq_executions_client_id_idempotency_key", "client_id", "idempotency_key", client="NOT NULL"),
         {"sqlite_autoincrement": True},

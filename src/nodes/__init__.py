@@ -1,12 +1,12 @@
 """The kinds of node, one file each, listed here by hand: a new kind is a file and a line."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from src.core.errors import DefinitionError, Problem, pointer_to
-from src.core.node import Node, Visit
+from src.core.errors import DefinitionError, NotFound, Problem, pointer_to
+from src.core.node import Callee, Node, Visit
 from src.core.outcome import Json, Outcome
 from src.nodes.action import Action
 from src.nodes.config import NodeConfig, NodeContext, Registered
@@ -16,10 +16,12 @@ from src.nodes.function import Function
 from src.nodes.http_request import HttpRequest
 from src.nodes.image import Image
 from src.nodes.llm import Llm
+from src.nodes.map import INNER_PROBLEMS, Map
 from src.nodes.review import Review
 from src.nodes.start import Start
 from src.nodes.transform import Transform
 from src.nodes.wait import Wait
+from src.nodes.workflow import Workflow
 from src.outside.outside import Outside
 from src.sandbox.executor import CodeExecutor, HttpBridge
 
@@ -35,7 +37,13 @@ KINDS: dict[str, type[NodeConfig]] = {
     "image": Image,
     "wait": Wait,
     "review": Review,
+    "workflow": Workflow,
+    "map": Map,
 }
+
+
+def _no_workflow(which: int | str) -> Callee:
+    raise NotFound("workflow", which)
 
 
 class InstalledKinds:
@@ -47,12 +55,14 @@ class InstalledKinds:
         functions: Mapping[str, Registered],
         http: Callable[[Visit], HttpBridge | None] = lambda _: None,
         outside: Outside | None = None,
+        find_workflow: Callable[[int | str], Callee] = _no_workflow,
     ) -> None:
         """`http`: what the code of a visit makes its calls through."""
         self.sandbox = sandbox
         self._functions = functions
         self._http = http
         self._outside = outside or Outside()
+        self._find_workflow = find_workflow
 
     def read(self, fields: Mapping[str, Json]) -> Node:
         """The node that `fields` describe; raises DefinitionError with every problem, pointers starting at the node."""
@@ -61,21 +71,30 @@ class InstalledKinds:
             detail = f"there is no kind {fields.get('type')!r}; there are: {', '.join(KINDS)}"
             raise DefinitionError([Problem("/type", detail)])
         try:
-            return kind.model_validate(fields, context={"functions": self._functions})
+            return kind.model_validate(fields, context={"functions": self._functions, "kinds": self})
         except ValidationError as error:
-            raise DefinitionError(_problem(found, kind) for found in error.errors(include_url=False)) from None
+            found = error.errors(include_url=False)
+            raise DefinitionError(problem for each in found for problem in _problems(each, kind)) from None
 
     def run(self, node: Node, visit: Visit) -> Outcome:
         assert isinstance(node, NodeConfig)
-        lent = NodeContext(visit, self.sandbox, self._functions, self._outside, self._http(visit))
+        lent = NodeContext(visit, self.sandbox, self._functions, self._outside, self._find_workflow, self._http(visit))
         return node.looked_at(node.run(lent), visit)
 
     def forget(self, execution_id: int) -> None:
         self.sandbox.forget(execution_id)
 
 
-def _problem(found: ErrorDetails, kind: type[NodeConfig]) -> Problem:
+def _problems(found: ErrorDetails, kind: type[NodeConfig]) -> Iterator[Problem]:
     pointer = pointer_to(found["loc"])
+    if found["type"] == INNER_PROBLEMS:
+        inner = found["ctx"]["problems"]
+        yield from (Problem(f"{pointer}{problem.pointer}", problem.detail) for problem in inner)
+    else:
+        yield _problem(found, kind, pointer)
+
+
+def _problem(found: ErrorDetails, kind: type[NodeConfig], pointer: str) -> Problem:
     if found["type"] == "extra_forbidden":
         fields = ", ".join(field.alias or name for name, field in kind.model_fields.items())
         return Problem(pointer, f"unknown field; a node of this kind has: {fields}")

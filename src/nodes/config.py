@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from jinja2 import TemplateError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from src.core.node import Visit
+from src.core.node import Callee, Visit
 from src.core.outcome import Context, ErrorClass, Failed, Json, NodeError, Outcome, Succeeded
 from src.core.policy import QueueName
 from src.core.retry import RetryPolicy
@@ -28,6 +28,8 @@ class NodeContext:
     sandbox: CodeExecutor
     functions: Mapping[str, Registered]
     outside: Outside
+    find_workflow: Callable[[int | str], Callee]
+    """By id or name; raises NotFound."""
     http: HttpBridge | None = None
     """What `http.request(...)` in code goes through; None where it may call nothing."""
 

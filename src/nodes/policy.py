@@ -51,6 +51,8 @@ def _code_nodes(graph: Mapping[str, Json]) -> Iterator[tuple[str, Mapping[str, J
     for place, node in enumerate(nodes if isinstance(nodes, list) else ()):
         if isinstance(node, dict) and node.get("type") in CODE_KINDS:
             yield f"/nodes/{place}", node
+        elif isinstance(node, dict) and isinstance(node.get("graph"), dict):  # of a `map`
+            yield from ((f"/nodes/{place}/graph{pointer}", inner) for pointer, inner in _code_nodes(node["graph"]))
 
 
 def _imports(code: Json) -> set[str]:

@@ -19,8 +19,8 @@ def has_room(connection: Connection, execution_id: int, limit: int) -> bool:
         Execution.status == Status.QUEUED,
         or_(Execution.priority < this.priority, and_(Execution.priority == this.priority, Execution.id < this.id)),
     )
-    others = (Execution.workflow_id == this.workflow_id, Execution.completed_at.is_(None))
-    ahead = select(func.count()).select_from(this).join(Execution, and_(*others))
+    same = (Execution.workflow_id == this.workflow_id, Execution.subgraph.is_not_distinct_from(this.subgraph))
+    ahead = select(func.count()).select_from(this).join(Execution, and_(*same, Execution.completed_at.is_(None)))
     ahead = ahead.where(this.id == execution_id, or_(Execution.status == Status.RUNNING, before))
     return connection.execute(ahead).scalar_one() < limit
 
@@ -28,8 +28,9 @@ def has_room(connection: Connection, execution_id: int, limit: int) -> bool:
 def next_in_line(database: Database, execution_id: int) -> list[int]:
     """Of the same workflow: the execution that has waited longest in the queue, if there is one."""
     ended = aliased(Execution)
-    workflow = select(ended.workflow_id).where(ended.id == execution_id).scalar_subquery()
-    waiting = (Execution.workflow_id == workflow, Execution.status == Status.QUEUED, Execution.completed_at.is_(None))
-    query = select(Execution.id).where(*waiting).order_by(Execution.priority, Execution.id).limit(1)
+    same = (Execution.workflow_id == ended.workflow_id, Execution.subgraph.is_not_distinct_from(ended.subgraph))
+    waiting = (Execution.status == Status.QUEUED, Execution.completed_at.is_(None))
+    query = select(Execution.id).join(ended, and_(*same)).where(ended.id == execution_id, *waiting)
+    query = query.order_by(Execution.priority, Execution.id).limit(1)
     with database.read() as connection:
         return list(connection.execute(query).scalars())

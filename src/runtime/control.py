@@ -5,16 +5,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, or_, select, update
 
 from src.core.errors import NotAllowed, NotFound
-from src.core.status import PAUSE, Status, may_become
+from src.core.status import PAUSE, Status
 from src.database import Database
-from src.models import Execution, ExecutionEvent, Workflow
-from src.models.columns import moment, seconds_since
+from src.models import Execution, Workflow
+from src.models.columns import moment
 from src.runtime.audit import note
+from src.runtime.families import add_events, family, stop
 from src.runtime.leases import IN_THE_QUEUE, PAUSED, STOPPED
-from src.runtime.queue import FOR_WORKFLOW, Queue
+from src.runtime.queue import FOR_TURN, FOR_WORKFLOW, Queue
+
+PAUSE_REQUESTED = "pause_requested"
+RESUMED = "resumed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +29,26 @@ class Control:
     """Ends what this process itself does for an execution."""
     changed: Callable[..., None] = lambda *_: None
     """Told of the executions that have changed, for those who watch."""
+    child_ended: Callable[[int], None] = lambda _: None
+    """Told of the parent of an execution that was stopped."""
 
     def pause(self, execution_id: int, *, actor: str | None = None) -> None:
         """Hold an execution, and those it has started. Raises NotFound, NotAllowed where it has ended."""
-        self._to_family(execution_id, self._pause_one, actor)
+        self._to_family(execution_id, _pause, actor)
 
     def resume(self, execution_id: int, *, actor: str | None = None) -> None:
         """Let an execution go on that is held or is about to be. Raises NotFound, NotAllowed where it is neither."""
-        resumed = self._to_family(execution_id, self._resume_one, actor)
+        resumed = self._to_family(execution_id, _resume, actor)
         self.queue.ring(*resumed)
 
     def stop(self, execution_id: int, *, actor: str | None = None) -> None:
         """End an execution, and those it has started, whatever any runner says later. Raises NotFound, NotAllowed."""
-        for stopped in self._to_family(execution_id, self._stop_one, actor):
+        for stopped in self._to_family(execution_id, _stop, actor):
             self.lose(stopped)
+        with self.database.read() as connection:
+            parent = connection.execute(select(Execution.parent_id).where(Execution.id == execution_id)).scalar()
+        if parent is not None:
+            self.child_ended(parent)
 
     def pause_workflow(self, workflow_id: int) -> None:
         """Hold new runs of a workflow back. Raises NotFound."""
@@ -63,68 +73,45 @@ class Control:
             raise NotFound("workflow", workflow_id)
 
     def _to_family(
-        self, execution_id: int, act: Callable[[Connection, int], str | None], actor: str | None
+        self, execution_id: int, act: Callable[[Connection, int], dict[int, str]], actor: str | None
     ) -> list[int]:
         """Do it to an execution, and to its children as far as that makes sense; answers to whom it was done."""
         with self.database.write("control") as connection:
-            kind = act(connection, execution_id)
-            if kind is None:
-                raise _refusal(connection, execution_id, _verb(act))
-            note(connection, f"execution.{_verb(act)}", f"execution/{execution_id}", actor=actor)
-            done = [(execution_id, kind)]
-            for child in _unfinished_descendants(connection, execution_id):
-                if kind := act(connection, child):
-                    done.append((child, kind))
-            at = datetime.now(UTC)
-            connection.execute(
-                insert(ExecutionEvent),
-                [{"execution_id": each, "kind": kind, "actor": actor, "at": at} for each, kind in done],
-            )
-        changed = [each for each, _ in done]
-        self.changed(*changed)
-        return changed
-
-    def _pause_one(self, connection: Connection, execution_id: int) -> str | None:
-        one = update(Execution).where(Execution.id == execution_id)
-        held = one.where(Execution.status.in_((Status.QUEUED, Status.WAITING)))
-        if connection.execute(held.values(status=Status.PAUSED, requested=None)).rowcount:
-            return PAUSED
-        asked = connection.execute(one.where(Execution.status == Status.RUNNING).values(requested=PAUSE)).rowcount
-        if asked or _status(connection, execution_id) is Status.PAUSED:
-            return "pause_requested"
-        return None
-
-    def _resume_one(self, connection: Connection, execution_id: int) -> str | None:
-        one = update(Execution).where(Execution.id == execution_id)
-        values = IN_THE_QUEUE | {"rung_at": moment(0.0), "rings": 1, "requested": None, "waiting_for": None}
-        if connection.execute(one.where(Execution.status == Status.PAUSED).values(**values)).rowcount:
-            return "resumed"
-        asked = one.where(Execution.status == Status.RUNNING, Execution.requested == PAUSE)
-        return "resumed" if connection.execute(asked.values(requested=None)).rowcount else None
-
-    def _stop_one(self, connection: Connection, execution_id: int) -> str | None:
-        can = (Execution.id == execution_id, Execution.status.in_(may_become(Status.STOPPED)))
-        values: dict[str, Any] = {
-            "status": Status.STOPPED,
-            "lease_token": Execution.lease_token + 1,  # the fence: whoever runs it writes nothing any more
-            "lease_owner": None,
-            "lease_until": None,
-            "waiting_for": None,
-            "requested": None,
-            "completed_at": moment(0.0),
-            "execution_time": seconds_since(Execution.started_at),
-        }
-        return STOPPED if connection.execute(update(Execution).where(*can).values(**values)).rowcount else None
+            held = select(Execution.id).where(Execution.id == execution_id)
+            connection.execute(held.with_for_update(key_share=True))  # parents come first, whoever locks several
+            done, verb = act(connection, execution_id), act.__name__.strip("_")
+            if execution_id not in done:
+                raise _refusal(connection, execution_id, verb)
+            note(connection, f"execution.{verb}", f"execution/{execution_id}", actor=actor)
+            add_events(connection, done, actor)
+        self.changed(*done)
+        return list(done)
 
 
-def _unfinished_descendants(connection: Connection, execution_id: int) -> list[int]:
-    found: list[int] = []
-    parents = [execution_id]
-    while parents:
-        children = select(Execution.id).where(Execution.parent_id.in_(parents), Execution.completed_at.is_(None))
-        parents = list(connection.execute(children).scalars())
-        found += parents
-    return found
+def _pause(connection: Connection, execution_id: int) -> dict[int, str]:
+    """A child that waits for its turn waits on: a parent that is held lets nobody start."""
+    which = (Execution.id.in_(family(Execution.id == execution_id)),)
+    has_turn = or_(Execution.id == execution_id, Execution.waiting_for.is_distinct_from(FOR_TURN))
+    idle = update(Execution).where(*which, Execution.status.in_((Status.QUEUED, Status.WAITING)), has_turn)
+    held = idle.values(status=Status.PAUSED, requested=None).returning(Execution.id)
+    running = update(Execution).where(*which, Execution.status == Status.RUNNING)
+    asked = running.values(requested=PAUSE).returning(Execution.id)
+    already = select(Execution.id).where(*which, Execution.status == Status.PAUSED)
+    kinds = ((already, PAUSE_REQUESTED), (held, PAUSED), (asked, PAUSE_REQUESTED))
+    return {each: kind for query, kind in kinds for each in connection.execute(query).scalars()}
+
+
+def _resume(connection: Connection, execution_id: int) -> dict[int, str]:
+    which = (Execution.id.in_(family(Execution.id == execution_id)),)
+    values = IN_THE_QUEUE | {"rung_at": moment(0.0), "rings": 1, "requested": None, "waiting_for": None}
+    paused = update(Execution).where(*which, Execution.status == Status.PAUSED).values(**values)
+    asked = update(Execution).where(*which, Execution.status == Status.RUNNING, Execution.requested == PAUSE)
+    queries = (asked.values(requested=None).returning(Execution.id), paused.returning(Execution.id))
+    return {each: RESUMED for query in queries for each in connection.execute(query).scalars()}
+
+
+def _stop(connection: Connection, execution_id: int) -> dict[int, str]:
+    return dict.fromkeys(stop(connection, Execution.id == execution_id), STOPPED)
 
 
 def _status(connection: Connection, execution_id: int) -> Status | None:
@@ -139,7 +126,3 @@ def _refusal(connection: Connection, execution_id: int, what: str) -> NotFound |
     if status is None:
         return NotFound("execution", execution_id)
     return NotAllowed(what, execution_id, status)
-
-
-def _verb(act: Callable[[Connection, int], str | None]) -> str:
-    return act.__name__.strip("_").removesuffix("_one")

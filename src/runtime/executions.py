@@ -5,10 +5,11 @@ import json
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, func, select
 
 from src.core.errors import KeyReused, NotFound
 from src.core.explain import Choice, reads_of, sources_of
+from src.core.graph import Graph
 from src.core.outcome import Context, Json
 from src.core.plan import Plan
 from src.core.status import AttemptStatus, Status
@@ -19,6 +20,7 @@ from src.models import ChainOfWork, Execution, ExecutionEvent
 from src.models.columns import json_rows
 from src.runtime.blobs import fatten
 from src.runtime.clients import Clients
+from src.runtime.families import family
 from src.runtime.leases import ENDS_OF_CLAIMS
 from src.runtime.queue import Priority
 from src.runtime.rows import outcome_of
@@ -30,6 +32,7 @@ SUMMARY = (
     Execution.status, Execution.mode, Execution.waiting_for, Execution.wake_at, Execution.error,
     Execution.execution_time, Execution.created_at, Execution.started_at, Execution.completed_at,
     Execution.schedule_id, Execution.fire_at,
+    Execution.parent_id, Execution.parent_node_id, Execution.parent_item, Execution.subgraph,
 )  # fmt: skip
 _ATTEMPTS = (
     select(ChainOfWork.node_id, ChainOfWork.status, ChainOfWork.attempt, ChainOfWork.execution_time)
@@ -79,6 +82,7 @@ class Entry:
 class Filter:
     workflow_id: int | None = None
     status: Status | None = None
+    parent_id: int | None = None
     before: int | None = None
     """Only executions older than the one with this id."""
     schedule_id: int | None = None
@@ -138,9 +142,11 @@ class Executions:
             raise KeyReused(str(new.idempotency_key), row.id)
         return int(row.id)
 
-    def queued(self) -> list[int]:
-        """The ids of the executions that are in the queue, oldest first."""
+    def queued(self, head: int | None = None) -> list[int]:
+        """The ids of the executions that are in the queue, oldest first: all of them, or `head` and those below it."""
         query = select(Execution.id).where(Execution.status == Status.QUEUED).order_by(Execution.id)
+        if head is not None:
+            query = query.where(Execution.id.in_(family(Execution.id == head)))
         with self._database.read() as connection:
             return list(connection.execute(query).scalars())
 
@@ -151,6 +157,13 @@ class Executions:
         if status is None:
             raise NotFound("execution", execution_id)
         return Status(status)
+
+    def goes_on(self, execution_id: int) -> bool:
+        """Whether it, or what it has started, is queued or runs: more will come of it without anybody's doing."""
+        going = Execution.status.in_((Status.QUEUED, Status.RUNNING))
+        query = select(exists().where(Execution.id.in_(family(Execution.id == execution_id)), going))
+        with self._database.read() as connection:
+            return bool(connection.execute(query).scalar())
 
     def ids(self) -> list[int]:
         """Of every execution there is, oldest first."""
@@ -181,14 +194,14 @@ class Executions:
         the outputs before it, and its values are shared by all who saw them. Raises NotFound.
         """
         found = self.find(execution_id)
-        graph = self._workflows.graph(found.row.workflow_id, found.row.workflow_version)
+        graph = self._graph(found.row)
         plan = Plan(graph, found.initial_context)
         return [_entry(plan, row, output) for row, output in self._rows(execution_id)]
 
     def explain(self, execution_id: int) -> list[Choice]:
         """The decisions that were taken, in their order, and what each of them read. Raises NotFound."""
         found = self.find(execution_id)
-        graph = self._workflows.graph(found.row.workflow_id, found.row.workflow_version)
+        graph = self._graph(found.row)
         choices, outputs = [], dict[str, Context]()
         for entry in self.chain(execution_id):
             row, node = entry.row, graph.nodes[entry.row.node_id]
@@ -203,7 +216,7 @@ class Executions:
     def input_of(self, execution_id: int, node_id: str) -> Context:
         """The context that a node sees which has all its inputs. Raises NotFound."""
         found = self.find(execution_id)
-        plan = Plan(self._workflows.graph(found.row.workflow_id, found.row.workflow_version), found.initial_context)
+        plan = Plan(self._graph(found.row), found.initial_context)
         for row, output in self._rows(execution_id):
             plan.record(row.node_id, outcome_of(row, output or {}))
         return plan.context_of(node_id)
@@ -223,7 +236,7 @@ class Executions:
             returns = connection.execute(select(func.count()).select_from(ExecutionEvent).where(*returned)).scalar_one()
         execution = found.row
         history = History(
-            graph=self._workflows.graph(execution.workflow_id, execution.workflow_version),
+            graph=self._graph(execution),
             status=Status(execution.status),
             lease_token=execution.lease_token,
             lease_owner=execution.lease_owner,
@@ -233,6 +246,9 @@ class Executions:
             returns=returns,
         )
         return violations(history)
+
+    def _graph(self, row: Row[Any]) -> Graph:
+        return self._workflows.graph(row.workflow_id, row.workflow_version, row.subgraph)
 
     def _rows(self, execution_id: int) -> list[tuple[Row[Any], Context | None]]:
         """The attempts in the order they were written, each with its output."""
@@ -264,6 +280,8 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         conditions.append(Execution.status == wanted.status)
     if wanted.schedule_id is not None:
         conditions.append(Execution.schedule_id == wanted.schedule_id)
+    if wanted.parent_id is not None:
+        conditions.append(Execution.parent_id == wanted.parent_id)
     if wanted.before is not None:
         conditions.append(Execution.id < wanted.before)
     return conditions

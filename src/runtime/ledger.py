@@ -26,6 +26,8 @@ POSTGRESQL_WRITERS = 2
 _ENCODE = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 BY_KEY = "SET enable_seqscan = off"
 """Rows are found by their keys, also by plans that are made while the tables are small."""
+WITHOUT_ANSWER = ("blobs", "children")
+"""Statements of which nobody asks what they wrote."""
 LOST_STATEMENT = ("26000", "42P05")
 """SQLSTATE: there is no such prepared statement; it exists already."""
 
@@ -40,6 +42,8 @@ class Entry:
     execution_id: int = 0
     new: Row | None = None
     attempts: Sequence[Row] = ()
+    children: Sequence[Row] = ()
+    """The executions that the attempts start."""
     settlement: Row | None = None
     blobs: Sequence[Row] = ()
 
@@ -245,7 +249,7 @@ class _Session:
                 cursor.execute(f"PREPARE nova_{name}(json) AS {statement}")
                 self._prepared.add(name)
             cursor.execute(f"EXECUTE nova_{name}(%s)", (text,))
-        return list(cursor.fetchall()) if name != "blobs" else []
+        return list(cursor.fetchall()) if name not in WITHOUT_ANSWER else []
 
     def _opened(self) -> DBAPICursor:
         if self._cursor is None:
@@ -259,10 +263,11 @@ class _Session:
 
 def _steps(entries: Sequence[Entry]) -> dict[str, list[Row]]:
     """The rows to write, by statement and in the order of the statements."""
-    steps: dict[str, list[Row]] = {"blobs": [], "create": [], "keep": [], "settle": []}
+    steps: dict[str, list[Row]] = {"blobs": [], "create": [], "keep": [], "children": [], "settle": []}
     for entry in entries:
         steps["blobs"] += entry.blobs
         steps["keep"] += entry.attempts
+        steps["children"] += entry.children
         if entry.new:
             steps["create"].append(entry.new)
         if entry.settlement:

@@ -17,7 +17,8 @@ DEFAULT_QUEUE = "nova"
 FOR_WORKFLOW = "workflow"
 """What an execution waits for whose workflow is paused."""
 FOR_TURN = "turn"
-"""What an execution waits for while an earlier one of its schedule has not ended."""
+"""What an execution waits for while an earlier one of its schedule has not ended, or as many other children of its
+parent are unfinished as may be at once."""
 RING_AGAIN_SECONDS = 10.0
 """After the first bell; four times as long after the second, and so on: most bells are not lost, they wait."""
 MAX_RUNG = 200

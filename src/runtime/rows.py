@@ -1,11 +1,13 @@
 """Attempts as rows of `chain_of_work`, and back."""
 
+import uuid
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from src.core.outcome import (
     Attempt,
+    Child,
     Context,
     ErrorClass,
     Failed,
@@ -47,6 +49,34 @@ def attempt_rows(claim: Claim, attempts: Iterable[Attempt]) -> tuple[list[Row], 
     """The rows of the attempts, and of the blobs that they name."""
     blobs: list[Row] = []
     return [_attempt_row(claim, attempt, blobs) for attempt in attempts], blobs
+
+
+def child_rows(claim: Claim, attempts: Iterable[Attempt]) -> tuple[list[Row], list[Row]]:
+    """The rows of the executions that the attempts start, and of the blobs that they name."""
+    rows: list[Row] = []
+    blobs: list[Row] = []
+    for attempt in attempts:
+        children = attempt.outcome.children if isinstance(attempt.outcome, Waiting) else ()
+        for place, child in enumerate(children):
+            context, found = slim(child.context)
+            blobs += blob_rows(found, attempt.ended_at)
+            rows.append(_child_row(claim, attempt, place, child) | {"initial_context": context})
+    return rows, blobs
+
+
+def _child_row(claim: Claim, attempt: Attempt, place: int, child: Child) -> Row:
+    is_inner = child.workflow_id is None
+    return {
+        "task_id": str(uuid.uuid4()),
+        "workflow_id": child.workflow_id,
+        "workflow_version": child.version,
+        "queue": child.queue or (claim.graph.policy.queue if is_inner else None),
+        "created_at": timestamp(attempt.ended_at),
+        "parent_id": claim.execution_id,
+        "parent_node_id": attempt.node_id,
+        "parent_item": place,
+        "lease_token": claim.token,
+    }
 
 
 def error_columns(error: NodeError) -> Row:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from src.core.status import Status
 from src.models import Blob, ChainOfWork, Execution
 from src.models.columns import moment
+from src.runtime.queue import FOR_TURN
 
 EXECUTIONS, CHAIN, BLOBS = Execution.__table__, ChainOfWork.__table__, Blob.__table__
 
@@ -37,6 +38,19 @@ NEW = [
     "started_at",
     "rings",
 ]
+CHILD = [
+    "task_id",
+    "workflow_id",
+    "workflow_version",
+    "queue",
+    "initial_context",
+    "created_at",
+    "parent_id",
+    "parent_node_id",
+    "parent_item",
+    "lease_token",
+]
+"""Of these `lease_token` is the parent's: the fence under which they are written."""
 ATTEMPT = [column.name for column in CHAIN.columns if column.name not in ("id", "code_executed")]
 SETTLEMENT = ["status", "waiting_for", "wake_at", "result", "error", "completed_at", "execution_time"]
 BLOB = ["sha256", "content", "created_at"]
@@ -47,12 +61,16 @@ through all of it for ever. With this it goes by the key."""
 
 
 def statements(*, is_sqlite: bool, lease_seconds: float) -> dict[str, str]:
-    """The four statements by name. `keep` and `settle` touch a row only under the token that it still has."""
+    """The statements by name. `keep`, `children` and `settle` write only under the token that a row still has."""
     dialect = sqlite.dialect() if is_sqlite else postgresql.dialect()  # type: ignore[no-untyped-call]
     now, lease_until = (moment(literal_column(repr(after))).compile(dialect=dialect) for after in (0.0, lease_seconds))
     running = f"executions.status = '{Status.RUNNING}' AND executions.lease_token = r.lease_token"
     named = "" if is_sqlite else BY_KEY
     asked = "(SELECT e.requested FROM executions AS e WHERE e.id = execution_id)"
+    own_graph = (
+        "CASE WHEN r.workflow_id IS NULL THEN coalesce(executions.subgraph, '') || '/' || "
+        "replace(replace(r.parent_node_id, '~', '~0'), '/', '~1') END"
+    )
     lock = "" if is_sqlite else "FOR SHARE OF executions"
 
     def rows(table: FromClause, names: Iterable[str]) -> str:
@@ -69,6 +87,16 @@ def statements(*, is_sqlite: bool, lease_seconds: float) -> dict[str, str]:
         f"FROM {rows(CHAIN, ATTEMPT)} JOIN executions ON executions.id = r.execution_id AND {running} "
         f"{named.format('execution_id')}"
         f"ORDER BY r.place {lock} RETURNING execution_id, lease_token, {asked}",
+        "children": "INSERT INTO executions (task_id, workflow_id, workflow_version, queue, initial_context, "
+        "created_at, parent_id, parent_node_id, parent_item, subgraph, depth, client_id, priority, mode, status, "
+        "waiting_for, actor, request_id, lease_token, rings) "
+        "SELECT r.task_id, coalesce(r.workflow_id, executions.workflow_id), "
+        "coalesce(r.workflow_version, executions.workflow_version), r.queue, r.initial_context, r.created_at, "
+        f"r.parent_id, r.parent_node_id, r.parent_item, {own_graph}, executions.depth + 1, executions.client_id, "
+        f"executions.priority, executions.mode, '{Status.WAITING}', '{FOR_TURN}', "
+        "executions.actor, executions.request_id, 0, 0 "
+        f"FROM {rows(EXECUTIONS, CHILD)} JOIN executions ON executions.id = r.parent_id AND {running} "
+        f"{named.format('parent_id')}WHERE true ORDER BY r.place ON CONFLICT DO NOTHING",
         "settle": f"UPDATE executions SET {', '.join(f'{name} = r.{name}' for name in SETTLEMENT)}, "
         f"lease_owner = NULL, lease_until = NULL FROM {rows(EXECUTIONS, ['id', 'lease_token', *SETTLEMENT])} "
         f"WHERE executions.id = r.id AND {running} {named.format('id')}RETURNING executions.id, executions.lease_token",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, bindparam, case, func, select, update
 
 from src.core.credentials import NO_CREDENTIALS, Credentials
 from src.core.errors import LeaseLost
@@ -28,7 +28,7 @@ from src.runtime.leases import HANDED_OFF, IN_THE_QUEUE, PAUSED, Leases, add_eve
 from src.runtime.ledger import Entry, Ledger, Row
 from src.runtime.live.signals import Signals
 from src.runtime.queue import FOR_TURN, FOR_WORKFLOW, Priority
-from src.runtime.rows import attempt_rows, blob_rows, error_columns, timestamp
+from src.runtime.rows import attempt_rows, blob_rows, child_rows, error_columns, timestamp
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ class SqlStore:
         credentials_of: those that a run for a client may use.
         settled: told of every end that somebody else may wait for, or that may be over already: of a wait, of a child.
         signals: told of every commit, for those who watch.
+        tend: told of every execution that has new children.
     """
 
     def __init__(
@@ -67,17 +68,19 @@ class SqlStore:
         database: Database,
         ledger: Ledger,
         leases: Leases,
-        load_graph: Callable[[int, int], Graph],
+        load_graph: Callable[[int, int, str | None], Graph],
         *,
         mode: Mode = Mode.INLINE,
         credentials_of: Callable[[int | None], Credentials] = lambda _: NO_CREDENTIALS,
         settled: Callable[[Claim, Verdict], None] = lambda *_: None,
         signals: Signals | None = None,
+        tend: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._signals = signals or Signals()
         self._mode = mode
         self._credentials_of = credentials_of
         self._settled = settled
+        self._tend = tend
         self._database = database
         self._ledger = ledger
         self._leases = leases
@@ -89,7 +92,7 @@ class SqlStore:
         """Write the execution and claim it for this process, in one commit; answers its id. Where only so many may run
         at once it is queued, and to be claimed like any other. Raises KeyTaken.
         """
-        graph = self._load_graph(new.workflow_id, new.workflow_version)
+        graph = self._load_graph(new.workflow_id, new.workflow_version, None)
         if graph.policy.max_concurrent is not None:
             return self.enqueue(new, mode=Mode.INLINE)
         now = datetime.now(UTC)
@@ -124,7 +127,7 @@ class SqlStore:
 
     def _queued(self, new: NewExecution, mode: Mode) -> Entry:
         new, _ = self._without_secrets(new)
-        graph = self._load_graph(new.workflow_id, new.workflow_version)
+        graph = self._load_graph(new.workflow_id, new.workflow_version, None)
         waiting: Row = {"status": Status.QUEUED, "mode": mode, "queue": graph.policy.queue}
         waiting |= {"lease_token": 0, "rings": 1}
         if new.is_held or new.has_to_wait:
@@ -163,15 +166,11 @@ class SqlStore:
         if granted is not None:
             return granted
         with self._database.read() as connection:
-            pinned = connection.execute(
-                select(Execution.workflow_id, Execution.workflow_version, Execution.client_id).where(
-                    Execution.id == execution_id
-                )
-            ).one_or_none()
+            pinned = connection.execute(_PINNED, {"which": execution_id}).one_or_none()
         if pinned is None:
             return None
         # before the claim: a graph that cannot be built, credentials that cannot be read, must not hold a lease
-        graph = self._load_graph(pinned.workflow_id, pinned.workflow_version)
+        graph = self._load_graph(pinned.workflow_id, pinned.workflow_version, pinned.subgraph)
         credentials = self._credentials_of(pinned.client_id)
         claim = self._take(execution_id, graph, credentials)
         if claim is not None:
@@ -180,13 +179,15 @@ class SqlStore:
         return claim
 
     def checkpoint(self, claim: Claim, attempts: Sequence[Attempt]) -> bool:
-        rows, blobs = attempt_rows(claim, attempts)
-        written = self._ledger.write(Entry("checkpoint", claim.token, claim.execution_id, attempts=rows, blobs=blobs))
+        entry = _entry("checkpoint", claim, attempts)
+        written = self._ledger.write(entry)
         self._signals.kept(claim, attempts)
+        if entry.children:
+            self._tend(claim.execution_id)
         return bool(written.requested == PAUSE)
 
     def settle(self, claim: Claim, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
-        rows, blobs = attempt_rows(claim, attempts)
+        entry = _entry("settle", claim, attempts)
         settlement: Row = {"id": claim.execution_id, "lease_token": claim.token, "status": verdict.status}
         if verdict.waits:
             settlement["waiting_for"] = verdict.waiting_for
@@ -198,13 +199,13 @@ class SqlStore:
                 settlement["error"] = {**error_columns(verdict.error), "node_id": verdict.node_id}
             settlement["completed_at"] = timestamp(now)
             settlement["execution_time"] = (now - claim.started_at).total_seconds()
-            blobs += blob_rows(big, now)
-        self._ledger.write(Entry("settle", claim.token, claim.execution_id, None, rows, settlement, blobs))
+            entry = replace(entry, blobs=[*entry.blobs, *blob_rows(big, now)])
+        self._ledger.write(replace(entry, settlement=settlement))
         self._signals.left(claim, verdict.status, attempts)
         seconds = settlement.get("execution_time")
         logger.info("run ended" if verdict.status.is_final else "run waits", extra=_told(verdict, seconds))
         is_limited = claim.graph.policy.max_concurrent is not None
-        if verdict.waits or claim.parent_id is not None or is_limited:
+        if verdict.waits or verdict.error or claim.parent_id is not None or is_limited:
             self._settled(claim, verdict)
 
     def release(self, claim: Claim, hand_off: HandOff) -> None:
@@ -275,6 +276,15 @@ def _told(verdict: Verdict, seconds: float | None) -> dict[str, object]:
     return {"status": verdict.status, **wait, **error}
 
 
+def _entry(name: str, claim: Claim, attempts: Sequence[Attempt]) -> Entry:
+    rows, blobs = attempt_rows(claim, attempts)
+    children, big = child_rows(claim, attempts)
+    return Entry(name, claim.token, claim.execution_id, attempts=rows, children=children, blobs=blobs + big)
+
+
+_PINNED = select(
+    Execution.workflow_id, Execution.workflow_version, Execution.subgraph, Execution.client_id
+).where(Execution.id == bindparam("which"))  # fmt: skip
 _CLAIMED = (
     Execution.lease_token, Execution.task_id, Execution.initial_context, Execution.started_at, Execution.queue,
     Execution.client_id, Execution.parent_id, Execution.depth, Execution.requested,

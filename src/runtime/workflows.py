@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from src.core.definition import build_graph
+from src.core.definition import build_graph, inner_definition
 from src.core.errors import DefinitionError, DuplicateName, NotFound, Problem, VersionMismatch
 from src.core.graph import Graph
-from src.core.node import Kinds
+from src.core.node import Callee, Kinds
 from src.core.outcome import Context, Json
 from src.database import Database
 from src.models import Workflow, WorkflowVersion
@@ -49,7 +49,7 @@ class Workflows:
         self._database = database
         self._kinds = kinds
         self.graph = lru_cache(MAX_GRAPHS)(self._load_graph)
-        """(workflow_id, version) -> Graph. Versions are immutable, so a graph that was built once stays right."""
+        """(workflow_id, version, subgraph) -> Graph. Versions are immutable: what was built once stays right."""
 
     def check(self, draft: Draft) -> Graph:
         """The graph of a draft; raises DefinitionError with everything that is wrong with it."""
@@ -142,6 +142,12 @@ class Workflows:
     def find_by_name(self, name: str) -> Any:
         return self._one(Workflow.name == name, name)
 
+    def callee(self, which: int | str) -> Callee:
+        """A workflow as a node of another one calls it. Raises NotFound."""
+        row = self.find(which) if isinstance(which, int) else self.find_by_name(which)
+        queue = self.graph(row.id, row.version, None).policy.queue
+        return Callee(row.id, row.version, row.initial_context or {}, queue)
+
     def page(self, *, limit: int, skip: int) -> tuple[list[Any], int]:
         """A page of the workflows in use, newest first, and how many there are."""
         in_use = Workflow.archived_at.is_(None)
@@ -172,7 +178,7 @@ class Workflows:
             if connection.execute(query).first():
                 raise DuplicateName(name)
 
-    def _load_graph(self, workflow_id: int, version: int) -> Graph:
+    def _load_graph(self, workflow_id: int, version: int, subgraph: str | None = None) -> Graph:
         query = select(WorkflowVersion.graph_definition).where(
             WorkflowVersion.workflow_id == workflow_id, WorkflowVersion.version == version
         )
@@ -180,7 +186,7 @@ class Workflows:
             definition = connection.execute(query).scalar()
         if definition is None:
             raise NotFound(f"version {version} of workflow", workflow_id)
-        return build_graph(definition, self._kinds)
+        return build_graph(inner_definition(definition, subgraph or ""), self._kinds)
 
 
 def _columns(draft: Draft) -> dict[str, Any]:

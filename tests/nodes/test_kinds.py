@@ -18,6 +18,8 @@ MINIMAL: dict[str, Json] = {
     "image": {"prompt": "A lighthouse"},
     "wait": {"seconds": 5},
     "review": {},
+    "workflow": {"workflow": "another"},
+    "map": {"items": "context.list", "workflow": "another"},
 }
 COMMON: Json = {
     "label": "Label",

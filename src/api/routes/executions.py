@@ -28,11 +28,13 @@ def list_executions(
     workflow_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
     status: Status | None = None,
     schedule_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
+    parent_id: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Started by this execution.")] = None,
     before: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Older than this execution.")] = None,
     limit: Limit = 50,
     skip: Skip = 0,
 ) -> Response:
-    rows, total = nova.executions.page(Filter(workflow_id, status, before, schedule_id), limit=limit, skip=skip)
+    wanted = Filter(workflow_id, status, parent_id, before, schedule_id)
+    rows, total = nova.executions.page(wanted, limit=limit, skip=skip)
     return JSONResponse({"executions": [summary_view(row) for row in rows], "total": total})
 
 

@@ -1,0 +1,63 @@
+"""What `workflow` and `map` share: which workflow they call, what it is given, and what its end means for the node."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator
+
+from src.core.errors import NotFound
+from src.core.node import Callee
+from src.core.outcome import Context, Failed, Json, NodeError
+from src.core.status import Status
+from src.nodes.config import NodeContext
+from src.nodes.template import compile_value
+
+MAX_DEPTH = 10
+"""Executions above one another: a workflow that calls itself without end is found out."""
+
+
+def _reference(value: object) -> int | str:
+    if isinstance(value, str) and value.strip():
+        compile_value(value)
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise ValueError("expected the name or the id of a workflow")
+
+
+def _compiles(value: Json) -> Json:
+    compile_value(value)
+    return value
+
+
+WorkflowReference = Annotated[int | str, BeforeValidator(_reference)]
+Templates = dict[str, Annotated[Json, AfterValidator(_compiles)]]
+
+
+def find(context: NodeContext, reference: Callable[[Context], Json]) -> Callee | Failed:
+    """The workflow that a node calls, unless it must not."""
+    if context.visit.depth >= MAX_DEPTH:
+        message = f"{MAX_DEPTH} executions are above this one: a workflow that calls itself needs a way out"
+        return Failed(NodeError("TooDeep", message))
+    which = reference(context.visit.context)
+    if not isinstance(which, int | str) or isinstance(which, bool):
+        return Failed(NodeError("NoSuchWorkflow", f"expected the name or the id of a workflow, got {which!r}"))
+    try:
+        return context.find_workflow(which)
+    except NotFound as error:
+        return Failed(NodeError("NoSuchWorkflow", str(error)))
+
+
+def has_completed(end: Mapping[str, Json]) -> bool:
+    return bool(end["status"] == Status.COMPLETED)
+
+
+def has_failed(end: Mapping[str, Json]) -> bool:
+    return bool(end["status"] == Status.FAILED)
+
+
+def failure_of(end: Mapping[str, Json], what: str) -> NodeError:
+    """The error of a node whose child has not completed."""
+    error = end["error"] or {}
+    why = f": {error.get('type')}: {error.get('message')}" if error else ""
+    return NodeError("ChildFailed", f"{what} {end['status']} (execution {end['id']}){why}")
