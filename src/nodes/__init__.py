@@ -11,6 +11,8 @@ from src.core.outcome import Json, Outcome
 from src.nodes.action import Action
 from src.nodes.config import NodeConfig, NodeContext, Registered
 from src.nodes.decision import Decision
+from src.nodes.email_fetch import EmailFetch
+from src.nodes.email_send import EmailSend
 from src.nodes.end import End
 from src.nodes.function import Function
 from src.nodes.http_request import HttpRequest
@@ -35,6 +37,8 @@ KINDS: dict[str, type[NodeConfig]] = {
     "http_request": HttpRequest,
     "llm": Llm,
     "image": Image,
+    "email_send": EmailSend,
+    "email_fetch": EmailFetch,
     "wait": Wait,
     "review": Review,
     "workflow": Workflow,

@@ -16,6 +16,8 @@ MINIMAL: dict[str, Json] = {
     "http_request": {"url": "https://api.example/"},
     "llm": {"prompt": "Hello"},
     "image": {"prompt": "A lighthouse"},
+    "email_send": {"host": "smtp.example", "from": "a@example.com", "to": "b@example.com", "text": "Hello"},
+    "email_fetch": {"host": "imap.example", "username": "a", "password": "b"},
     "wait": {"seconds": 5},
     "review": {},
     "workflow": {"workflow": "another"},
