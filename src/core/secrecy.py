@@ -20,6 +20,8 @@ def _masked(outcome: Outcome, mask: Mask, branches: frozenset[str | None]) -> Ou
     """A branch that an edge names was written by the author of the graph, and stays."""
     branch = outcome.branch if outcome.branch is None or outcome.branch in branches else mask.text(outcome.branch)
     masked = replace(outcome, output=mask.value(outcome.output), logs=mask.text(outcome.logs), branch=branch)
+    if outcome.usage and outcome.usage.spent:
+        masked = replace(masked, usage=replace(outcome.usage, spent=mask.value(outcome.usage.spent)))
     match masked:
         case Succeeded():
             return masked

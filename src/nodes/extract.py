@@ -16,7 +16,7 @@ def check_extract(source: Json) -> Json:
     return source
 
 
-def extracted(source: str, document: Json, context: Context) -> Json:
+def extracted(source: str, document: Json, context: Context, credentials: Context) -> Json:
     """What `source` names: a place in `document`, or the value of an expression over `context`.
 
     Raises:
@@ -25,7 +25,7 @@ def extracted(source: str, document: Json, context: Context) -> Json:
     if is_pointer(source):
         return value_at(document, source)
     try:
-        return compile_expression(source)(context)
+        return compile_expression(source)(context, credentials)
     except (TemplateError, ArithmeticError, TypeError) as error:
         raise ValueError(f"{source}: {error}") from None
 

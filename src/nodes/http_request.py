@@ -123,8 +123,8 @@ class HttpRequest(OutwardNode):
             return _whole(answer, document)
         seen = {**context.visit.context, "answer": _whole(answer, document)}
         if isinstance(self.extract, str):
-            return extracted(self.extract, document, seen)
-        return {name: extracted(source, document, seen) for name, source in self.extract.items()}
+            return extracted(self.extract, document, seen, context.credentials)
+        return {name: extracted(each, document, seen, context.credentials) for name, each in self.extract.items()}
 
     @property
     def _points(self) -> bool:

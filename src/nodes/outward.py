@@ -53,7 +53,7 @@ class OutwardNode(NodeConfig):
 def filled(value: Json, context: NodeContext, field: str) -> Json:
     """`value` with its templates filled in. Raises FieldProblem."""
     try:
-        return compile_value(value)(context.visit.context)
+        return compile_value(value)(context.visit.context, context.credentials)
     except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
         raise FieldProblem(field, error) from None
 

@@ -103,6 +103,14 @@ def test_a_request_may_be_signed_in(crm: Peer, auth: Json, header: str, sent: st
     assert crm.seen[0].headers[header] == sent
 
 
+def test_credentials_are_for_fields_to_use(crm: Peer) -> None:
+    node = {"type": "http_request", "url": crm.url, "auth": {"bearer": "{{ credentials.token }}"}}
+
+    succeeded(node, outside=reaching(crm), credentials={"token": "t0p"})
+
+    assert crm.seen[0].headers["authorization"] == "Bearer t0p"
+
+
 @pytest.mark.parametrize(
     ("extract", "taken"),
     [

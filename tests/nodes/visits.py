@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from src.core.credentials import Credentials
 from src.core.errors import DefinitionError
 from src.core.node import Visit
-from src.core.outcome import Failed, Outcome, Succeeded
+from src.core.outcome import Failed, Outcome, Succeeded, Waiting
 from src.nodes import InstalledKinds
 from src.outside.outside import Outside
 from src.sandbox.executor import CodeExecutor
@@ -32,6 +33,9 @@ def visit(
     attempt: int = 1,
     branches: Iterable[str] = (),
     has_default: bool = True,
+    credentials: Json | None = None,
+    waited: Waiting | None = None,
+    answer: Any = None,
 ) -> Visit:
     return Visit(
         execution_id=7,
@@ -41,6 +45,9 @@ def visit(
         context=context or {},
         branches=frozenset([*branches, None] if has_default else branches),
         cancelled=threading.Event(),
+        credentials=Credentials(credentials or {}),
+        waited=waited,
+        answer=answer,
     )
 
 
