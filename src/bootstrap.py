@@ -31,6 +31,7 @@ from src.runtime.credentials import Vault
 from src.runtime.dispatcher import Dispatcher, Turn
 from src.runtime.drain import Drain
 from src.runtime.executions import Executions
+from src.runtime.figures import Figures
 from src.runtime.firing import Firing
 from src.runtime.forecast import Forecast
 from src.runtime.keyring import Keyring
@@ -38,6 +39,7 @@ from src.runtime.leases import Leases, recover
 from src.runtime.ledger import Ledger
 from src.runtime.live.parts import Live, make_live
 from src.runtime.live.signals import Signals
+from src.runtime.metrics import Metrics
 from src.runtime.presence import Presence
 from src.runtime.processes import Processes
 from src.runtime.queue import MAX_RUNG, Bell, Queue
@@ -46,6 +48,7 @@ from src.runtime.run_pool import RunPool
 from src.runtime.schedules import Schedules
 from src.runtime.store import SqlStore
 from src.runtime.sweeper import Sweeper
+from src.runtime.tally import Tally, gauges_of
 from src.runtime.wakes import Wakes
 from src.runtime.workers import Workers
 from src.runtime.workflows import Draft, Workflows
@@ -98,6 +101,8 @@ class Nova:
     reviews: Reviews
     audit: Audit
     schedules: Schedules
+    figures: Figures
+    metrics: Metrics
     processes: Processes
     drain: Drain
     workers: Workers | None
@@ -188,6 +193,7 @@ class Nova:
         self._ledger.close()
         self.live.close()
         self.sandbox.close()
+        self.figures.flush()
         self._presence.leave()
         self.database.close()
 
@@ -199,7 +205,8 @@ def build(
     if settings.failpoint:
         arm(settings.failpoint)
     database = Database(settings.database_url, pool_size=settings.database_pool_size)
-    sandbox = _sandbox(settings)
+    tally = Tally(database, Figures(database))
+    sandbox = _sandbox(settings, tally.spawned)
     outside = _outside(settings)
     kinds = InstalledKinds(
         sandbox,
@@ -223,6 +230,7 @@ def build(
         settled=lambda claim, verdict: wakes.settled(claim, verdict),  # noqa: PLW0108 -- it is made further down
         signals=signals,
         tend=lambda parent_id: children.tend(parent_id),  # noqa: PLW0108
+        tally=tally,
     )
     node_threads = ThreadPoolExecutor(2 * settings.inline_threads, thread_name_prefix="node")
     engine = GraphEngine(
@@ -233,14 +241,17 @@ def build(
         max_output_bytes=settings.max_output_bytes,
         watch=signals.watch,
     )
-    processes = Processes(database, own_id=leases.owner, role=role)
+    processes = Processes(database, own_id=leases.owner, role=role, gauges=tally.figures.now)
     drain = Drain(
         grace_seconds=settings.shutdown_grace_seconds,
         announce=processes.leave,
         give_up=lambda: queue.ring(*leases.give_up()),
     )
     celery = _celery(settings)
-    background = RunPool(threads=settings.background_threads, backlog=MAX_RUNG, name="background")
+    inline, background = (
+        RunPool(threads=settings.inline_threads, backlog=settings.inline_backlog),
+        RunPool(threads=settings.background_threads, backlog=MAX_RUNG, name="background"),
+    )
     here = LocalBell(background, lambda execution_id: dispatcher.take(execution_id), is_open=drain.is_not_begun)  # noqa: PLW0108 -- the two know each other
     queue = Queue(database, _bell(settings, role, celery, here, processes))
     children = Children(database, queue, leases.lose, signals.changed)
@@ -252,7 +263,7 @@ def build(
         store,
         engine,
         queue,
-        RunPool(threads=settings.inline_threads, backlog=settings.inline_backlog),
+        inline,
         forecast=Forecast(database),
         drain=drain,
         turn=Turn(settings.slice_seconds, settings.slice_nodes, "worker" if role is Role.WORKER else "anywhere"),
@@ -261,12 +272,20 @@ def build(
     )
     duties: dict[str, Callable[[], object]] = {
         "processes": processes.beat,
-        "leases": lambda: recover(database),
+        "leases": lambda: tally.recovered(recover(database)),
         "children": children.tend_all,
         "wakes": wakes.wake_due,
         "schedules": firing.fire_due,
         "queue": queue.ring_due,
     }
+    live = make_live(
+        database,
+        signals,
+        redis_url=settings.broker_url,
+        verify_tls=settings.verifies_tls,
+        owner=leases.owner,
+        is_over=drain.is_begun,
+    )
     return Nova(
         settings=settings,
         database=database,
@@ -280,23 +299,22 @@ def build(
         executions=executions,
         dispatcher=dispatcher,
         queue=queue,
-        control=Control(database, queue, leases.lose, signals.changed, wakes.child_ended),
+        control=Control(
+            database, queue, leases.lose, signals.changed, child_ended=wakes.child_ended, stopped=tally.stopped
+        ),
         reviews=Reviews(database, wakes, max_output_bytes=settings.max_output_bytes),
         audit=Audit(database),
         schedules=Schedules(database, executions),
+        figures=tally.figures,
+        metrics=Metrics(
+            database, queue, tally.figures, gauges_of(database, inline, background, live.hub.count_watchers)
+        ),
         processes=processes,
         drain=drain,
         workers=_workers(celery, database, queue, processes),
         _background=background,
-        sweeper=Sweeper(duties, seconds=settings.sweep_seconds),
-        live=make_live(
-            database,
-            signals,
-            redis_url=settings.broker_url,
-            verify_tls=settings.verifies_tls,
-            owner=leases.owner,
-            is_over=drain.is_begun,
-        ),
+        sweeper=Sweeper(duties, seconds=settings.sweep_seconds, told=tally.swept),
+        live=live,
         _leases=leases,
         _ledger=ledger,
         _node_threads=node_threads,
@@ -350,10 +368,11 @@ def _bell(settings: Settings, role: Role, celery: "Celery | None", here: Bell, p
     return FallbackBell(workers, here, are_there_workers=processes.are_there_workers)
 
 
-def _sandbox(settings: Settings) -> Sandbox:
+def _sandbox(settings: Settings, spawned: Callable[[float], None]) -> Sandbox:
     installation = Installation(find_packages(settings.packages), settings.network_ports)
     kept = usual_kept() if settings.sandbox_kept is None else settings.sandbox_kept
-    return Sandbox(installation, slots=settings.sandbox_slots or usual_count(), least=settings.min_level, kept=kept)
+    slots = settings.sandbox_slots or usual_count()
+    return Sandbox(installation, slots=slots, least=settings.min_level, kept=kept, spawned=spawned)
 
 
 def _outside(settings: Settings) -> Outside:

@@ -19,6 +19,7 @@ from src.api.routes import (
     executions,
     health,
     live,
+    metrics,
     reviews,
     schedules,
     workflows,
@@ -36,6 +37,7 @@ ROUTES = (
     workflows,
     clients,
     audit,
+    metrics,
     health,
 )
 

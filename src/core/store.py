@@ -11,6 +11,7 @@ from src.core.graph import Graph
 from src.core.outcome import Attempt, Context, Json, Outcome
 from src.core.plan import Verdict
 from src.core.slice import HandOff
+from src.core.status import Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Claim:
     """The checkpoints so far, in the order they were written."""
     attempts: dict[str, int] = field(default_factory=dict)
     """How many attempts each node has had."""
+    workflow_id: int = 0
+    mode: Mode = Mode.INLINE
     queue: str | None = None
     """The worker queue that it was taken from; None for the default one."""
     client_id: int | None = None

@@ -6,6 +6,7 @@ from src.models.clients import Client
 from src.models.columns import Base
 from src.models.credentials import Credential
 from src.models.executions import Blob, ChainOfWork, Execution, ExecutionEvent
+from src.models.figures import Figure
 from src.models.processes import Process
 from src.models.reviews import Review
 from src.models.schedules import Schedule
@@ -22,6 +23,7 @@ __all__ = [
     "Credential",
     "Execution",
     "ExecutionEvent",
+    "Figure",
     "Process",
     "Review",
     "Schedule",

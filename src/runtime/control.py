@@ -31,6 +31,8 @@ class Control:
     """Told of the executions that have changed, for those who watch."""
     child_ended: Callable[[int], None] = lambda _: None
     """Told of the parent of an execution that was stopped."""
+    stopped: Callable[[int], None] = lambda _: None
+    """Told of every execution that was ended, for those who count."""
 
     def pause(self, execution_id: int, *, actor: str | None = None) -> None:
         """Hold an execution, and those it has started. Raises NotFound, NotAllowed where it has ended."""
@@ -45,6 +47,7 @@ class Control:
         """End an execution, and those it has started, whatever any runner says later. Raises NotFound, NotAllowed."""
         for stopped in self._to_family(execution_id, _stop, actor):
             self.lose(stopped)
+            self.stopped(stopped)
         with self.database.read() as connection:
             parent = connection.execute(select(Execution.parent_id).where(Execution.id == execution_id)).scalar()
         if parent is not None:

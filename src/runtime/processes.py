@@ -15,11 +15,18 @@ WORKER = "worker"
 
 
 class Processes:
-    def __init__(self, database: Database, *, own_id: str, role: str) -> None:
+    def __init__(
+        self, database: Database, *, own_id: str, role: str, gauges: Callable[[], dict[str, float]] = dict
+    ) -> None:
+        """
+        Args:
+            gauges: how this process is just now.
+        """
         self._database = database
         self._id = own_id
         self._role = role
         self._has_left = False
+        self._gauges = gauges
         self.bell_heard: Callable[[], bool] = lambda: False
         """Whether a bell was heard since it was asked last; a worker's own way to know."""
 
@@ -27,7 +34,9 @@ class Processes:
         """Say that this process lives."""
         if self._has_left:
             return
-        seen = {"seen_at": moment(0.0)} | ({"last_bell_at": moment(0.0)} if self.bell_heard() else {})
+        seen = {"seen_at": moment(0.0), "gauges": self._gauges()} | (
+            {"last_bell_at": moment(0.0)} if self.bell_heard() else {}
+        )
         with self._database.write("beat") as connection:
             if connection.execute(update(Process).where(Process.id == self._id).values(**seen)).rowcount:
                 return

@@ -17,6 +17,8 @@ class RunPool:
     def __init__(self, *, threads: int, backlog: int, name: str = "run") -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._places = threading.BoundedSemaphore(threads + backlog)
+        self.size = threads
+        self._places_in_all = threads + backlog
         self._full = f"{threads} executions run here and {backlog} wait: there is no room for another now."
 
     def submit(self, work: Callable[[], Answer]) -> Future[Answer]:
@@ -30,6 +32,11 @@ class RunPool:
             raise Busy("This process is shutting down.") from None
         future.add_done_callback(lambda _: self._places.release())
         return future
+
+    @property
+    def used(self) -> int:
+        """Runs that have a thread, or wait for one."""
+        return self._places_in_all - self._places._value  # it has no other way to tell
 
     def close(self) -> None:
         """Take no more work; what runs goes on to its end."""

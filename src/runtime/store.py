@@ -23,12 +23,14 @@ from src.models.columns import moment
 from src.runtime.audit import asked
 from src.runtime.blobs import fatten, slim
 from src.runtime.concurrency import has_room
+from src.runtime.figures import Figures
 from src.runtime.history import answers_to, interruptions_since, past_of
 from src.runtime.leases import HANDED_OFF, IN_THE_QUEUE, PAUSED, Leases, add_event
 from src.runtime.ledger import Entry, Ledger, Row
 from src.runtime.live.signals import Signals
 from src.runtime.queue import FOR_TURN, FOR_WORKFLOW, Priority
 from src.runtime.rows import attempt_rows, blob_rows, child_rows, error_columns, timestamp
+from src.runtime.tally import Tally
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ class SqlStore:
         credentials_of: those that a run for a client may use.
         settled: told of every end that somebody else may wait for, or that may be over already: of a wait, of a child.
         signals: told of every commit, for those who watch.
+        tally: likewise, for those who count.
         tend: told of every execution that has new children.
     """
 
@@ -75,8 +78,10 @@ class SqlStore:
         settled: Callable[[Claim, Verdict], None] = lambda *_: None,
         signals: Signals | None = None,
         tend: Callable[[int], None] = lambda _: None,
+        tally: Tally | None = None,
     ) -> None:
         self._signals = signals or Signals()
+        self._tally = tally or Tally(database, Figures(database, flush_seconds=None))
         self._mode = mode
         self._credentials_of = credentials_of
         self._settled = settled
@@ -107,6 +112,7 @@ class SqlStore:
             graph,
             new.initial_context,
             now,
+            workflow_id=new.workflow_id,
             client_id=new.client_id,
             credentials=credentials,
         )
@@ -182,6 +188,7 @@ class SqlStore:
         entry = _entry("checkpoint", claim, attempts)
         written = self._ledger.write(entry)
         self._signals.kept(claim, attempts)
+        self._tally.kept(claim, attempts)
         if entry.children:
             self._tend(claim.execution_id)
         return bool(written.requested == PAUSE)
@@ -202,7 +209,10 @@ class SqlStore:
             entry = replace(entry, blobs=[*entry.blobs, *blob_rows(big, now)])
         self._ledger.write(replace(entry, settlement=settlement))
         self._signals.left(claim, verdict.status, attempts)
+        self._tally.kept(claim, attempts)
         seconds = settlement.get("execution_time")
+        if seconds is not None:
+            self._tally.ended(claim, verdict, seconds)
         logger.info("run ended" if verdict.status.is_final else "run waits", extra=_told(verdict, seconds))
         is_limited = claim.graph.policy.max_concurrent is not None
         if verdict.waits or verdict.error or claim.parent_id is not None or is_limited:
@@ -223,6 +233,7 @@ class SqlStore:
             kind = PAUSED if is_pause else HANDED_OFF
             add_event(connection, claim.execution_id, kind, self._leases.owner, claim.token, **data)
         self._signals.left(claim, Status.PAUSED if is_pause else Status.QUEUED)
+        self._tally.handed_off(hand_off)
 
     def forget(self, claim: Claim) -> None:
         self._leases.forget(claim)
@@ -258,6 +269,8 @@ class SqlStore:
                 row.started_at,
                 past.outcomes,
                 past.attempts,
+                workflow_id=row.workflow_id,
+                mode=self._mode,
                 queue=row.queue,
                 client_id=row.client_id,
                 parent_id=row.parent_id,
@@ -287,6 +300,6 @@ _PINNED = select(
 ).where(Execution.id == bindparam("which"))  # fmt: skip
 _CLAIMED = (
     Execution.lease_token, Execution.task_id, Execution.initial_context, Execution.started_at, Execution.queue,
-    Execution.client_id, Execution.parent_id, Execution.depth, Execution.requested,
+    Execution.client_id, Execution.parent_id, Execution.depth, Execution.requested, Execution.workflow_id,
     case((Execution.wake_at <= moment(0.0), Execution.wake_at)).label("woken_for"),
 )  # fmt: skip

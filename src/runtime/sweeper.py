@@ -3,6 +3,7 @@
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,9 +19,20 @@ JITTER = random.SystemRandom()
 class Sweeper:
     """Calls its duties in turn, from one thread. Each may run in many processes at once, and must bear to be missed."""
 
-    def __init__(self, duties: Mapping[str, Callable[[], object]], *, seconds: float) -> None:
+    def __init__(
+        self,
+        duties: Mapping[str, Callable[[], object]],
+        *,
+        seconds: float,
+        told: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """
+        Args:
+            told: how many seconds each sweep took.
+        """
         self._duties = dict(duties)
         self._seconds = seconds
+        self._told = told
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -46,5 +58,7 @@ class Sweeper:
 
     def _keep_sweeping(self) -> None:
         while not self._closed.is_set():
+            begun = time.monotonic()
             self.sweep()
+            self._told(time.monotonic() - begun)
             self._closed.wait(self._seconds * JITTER.uniform(0.8, 1.2))

@@ -47,6 +47,9 @@ class Child:
         self.place = place
         self.wants = wants
         self.told: Told | None = None
+        self.spawn_seconds: float | None = None
+        """From the order to the news of its start; for who counts, once."""
+        self._ordered_at = time.monotonic()
         self._pid: int | None = None
         self._pidfd: int | None = None
         self._is_killed = False
@@ -87,6 +90,7 @@ class Child:
         told = json.loads(message or b"{}")
         if "started" in told:
             self._pid, self._pidfd = told["started"], opened[0]
+            self.spawn_seconds = time.monotonic() - self._ordered_at
             if self._is_killed:
                 self._send_kill()
             return True

@@ -6,6 +6,7 @@ Here: which server, which child, what to do when one dies. The walls are in `ins
 import os
 import threading
 import time
+from collections.abc import Callable
 
 from src.sandbox.attempt import Attempt, cpu_limit
 from src.sandbox.child import Wants
@@ -30,6 +31,8 @@ class ForkServerExecutor:
         self._children: Children | None = None
         self._strength: Strength | None = None
         self._lock = threading.Lock()
+        self.spawned: Callable[[float], None] = lambda _: None
+        """Told how many seconds the start of each child took."""
 
     @property
     def level(self) -> Level:
@@ -88,6 +91,10 @@ class ForkServerExecutor:
         return attempt.result(time.monotonic() - started, queued)
 
     def _part(self, children: Children, attempt: Attempt, request: CodeRequest, cancelled: threading.Event) -> None:
+        child = attempt.child
+        if child.spawn_seconds is not None:
+            self.spawned(child.spawn_seconds)
+            child.spawn_seconds = None
         if attempt.is_lost:
             self._replace(children)
         if attempt.may_go_on:

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from src.sandbox.executor import CodeExecutor, CodeRequest, CodeResult, Level, RefusingExecutor
@@ -25,7 +26,16 @@ class Found:
 class Sandbox:
     """A CodeExecutor that finds out at its first use what this machine can enforce, and holds on to that."""
 
-    def __init__(self, installation: Installation, *, slots: int, least: Level, kept: int = 0) -> None:
+    def __init__(
+        self,
+        installation: Installation,
+        *,
+        slots: int,
+        least: Level,
+        kept: int = 0,
+        spawned: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """`spawned`: told how many seconds the start of each child took."""
         self._installation = installation
         self._slots = slots
         self._kept = kept
@@ -33,6 +43,7 @@ class Sandbox:
         """Code runs at this level or above, or not at all."""
         self._found: Found | None = None
         self._lock = threading.Lock()
+        self._spawned = spawned
 
     @property
     def level(self) -> Level:
@@ -89,6 +100,7 @@ class Sandbox:
 
     def _strongest(self) -> Found:
         executor = ForkServerExecutor(self._installation, slots=self._slots, kept=self._kept)
+        executor.spawned = self._spawned
         try:
             strength = executor.strength
         except Unavailable as missing:

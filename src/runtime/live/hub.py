@@ -50,6 +50,9 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
+    def count_watchers(self) -> int:
+        return sum(len(channel.watchers) for channel in list(self._channels.values()))
+
     async def watch(self, execution_id: int, cursor: Cursor) -> AsyncIterator[tuple[Event, Cursor]]:
         """What happens to an execution from `cursor` on, each event with the cursor after it, until it has ended or
         this process is about to. Raises NotFound.
