@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import Message
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,8 @@ PATIENCE_SECONDS = 60.0
 LEASE_SECONDS = 3.0
 SWEEP_SECONDS = 0.5
 GRACE_SECONDS = 1.0
+LIVES = count(1)
+"""For the names of logs: each life of a member has its own."""
 WORKER = (
     "-m", "celery", "-A", "src.workers.celery_app", "worker", "--pool", "prefork", "--without-gossip",
     "--without-mingle", "--without-heartbeat", "-l", "INFO",
@@ -55,8 +58,8 @@ class Member:
 
     def __init__(self, name: str, arguments: tuple[str, ...], folder: Path, environment: dict[str, str]) -> None:
         self.name = name
-        self.log = folder / f"{name}.log"
-        with self.log.open("ab") as log:
+        self.log = folder / f"{name} {next(LIVES)}.log"
+        with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=ROOT,
