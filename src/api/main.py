@@ -20,6 +20,7 @@ from src.api.routes import (
     health,
     live,
     metrics,
+    page,
     reviews,
     schedules,
     workflows,
@@ -32,6 +33,7 @@ ROUTES = (
     execute,
     executions,
     live,
+    page,
     reviews,
     schedules,
     workflows,
@@ -86,6 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
     app.add_middleware(RequestFrame, on_exposed=_expose, max_body_bytes=settings.max_body_bytes)
     errors.install(app)
+    page.install(app)
     for routes in ROUTES:
         app.include_router(routes.router)
     return app

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from tests import servers
-from tests.api.door import FUNCTIONS, LOOPBACK, decision, execute, function, line, save, transform
+from tests.api.door import FUNCTIONS, decision, execute, function, line, save, transform
 from tests.api.sse import Event, Stream, events_of
 from tests.api.test_server import ROOT, Server, running
 
@@ -230,5 +230,5 @@ def test_a_page_of_another_site_cannot_listen(client: TestClient) -> None:
     with pytest.raises(WebSocketDisconnect), client.websocket_connect("/ws", headers={"Origin": "http://evil.example"}):
         pass
 
-    with client.websocket_connect("/ws", headers={"Origin": LOOPBACK}):
+    with client.websocket_connect("/ws", headers={"Origin": "http://testserver"}):
         pass

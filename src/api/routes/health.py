@@ -1,4 +1,4 @@
-"""`/health`, `/health/ready`, and what stands at the door."""
+"""`/health`, `/health/ready`, `/health/celery`."""
 
 from typing import Any
 
@@ -8,18 +8,11 @@ from fastapi.responses import JSONResponse, Response
 
 from src.api.dependencies import Installed
 from src.api.errors import problem
-from src.api.schemas import PROBLEMS, CeleryHealth, Door, Health, Readiness
-from src.bootstrap import VERSION
+from src.api.schemas import PROBLEMS, CeleryHealth, Health, Readiness
 from src.core.errors import NotReady
 from src.runtime.queue import DEFAULT_QUEUE
 
 router = APIRouter(tags=["health"])
-
-
-@router.get("/", responses={200: {"model": Door}})
-async def door() -> Response:
-    links = {"docs": "/docs", "workflows": "/workflows", "executions": "/executions", "health": "/health/ready"}
-    return JSONResponse({"name": "nova", "version": VERSION, "links": links})
 
 
 @router.get("/health", responses={200: {"model": Health}})

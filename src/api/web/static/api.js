@@ -1,0 +1,82 @@
+// The public API and nothing else: calls, the stream of one execution, the notices of all.
+
+export class Refused extends Error {
+  constructor(status, problem) {
+    super(problem.detail ?? problem.title ?? `The server answered ${status}.`);
+    this.status = status;
+    this.errors = problem.errors ?? [];
+    this.problem = problem;
+  }
+}
+
+let onSignIn = () => {};
+export const whenSignedOut = (call) => { onSignIn = call; };
+
+export async function call(method, path, content, headers = {}) {
+  const options = { method, headers: { Accept: "application/json", ...headers }, credentials: "same-origin" };
+  if (content !== undefined) {
+    options.headers["Content-Type"] = "application/json";
+    options.body = typeof content === "string" ? content : JSON.stringify(content);
+  }
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Refused(0, { detail: "The server does not answer." });
+  }
+  const text = await answer.text();
+  let value = null;
+  try { value = text ? JSON.parse(text) : null; } catch { value = { detail: text.slice(0, 300) }; }
+  if (answer.status === 401 && path !== "/sign-in") onSignIn();
+  if (!answer.ok) throw new Refused(answer.status, value ?? {});
+  return value === null || typeof value !== "object" ? value : Object.defineProperty(value, "etag", { value: answer.headers.get("ETag") });
+}
+
+export const get = (path) => call("GET", path);
+export const post = (path, content) => call("POST", path, content);
+
+// Everything of a list, a page at a time.
+export async function all(path, name, limit = 500, most = 5000) {
+  const found = [];
+  for (;;) {
+    const page = await get(`${path}?limit=${limit}&skip=${found.length}`);
+    found.push(...page[name]);
+    if (found.length >= page.total || page[name].length === 0 || found.length >= most) return found;
+  }
+}
+
+// One execution as it happens. The browser itself comes back with Last-Event-ID when the connection breaks.
+export function follow(executionId, on) {
+  const source = new EventSource(`/executions/${executionId}/stream`);
+  for (const name of ["execution", "node", "started", "progress", "done"]) {
+    source.addEventListener(name, (event) => {
+      if (name === "done") source.close();
+      on(name, JSON.parse(event.data));
+    });
+  }
+  return () => source.close();
+}
+
+const listeners = new Set();
+let lastEventId = null;
+
+export function listen(call) {
+  listeners.add(call);
+  return () => listeners.delete(call);
+}
+
+export function connect(onState) {
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  const since = lastEventId ? `?last_event_id=${encodeURIComponent(lastEventId)}` : "";
+  const socket = new WebSocket(`${scheme}//${location.host}/ws${since}`);
+  socket.onopen = () => onState("on");
+  socket.onmessage = (message) => {
+    const notice = JSON.parse(message.data);
+    lastEventId = notice.event_id ?? lastEventId;
+    for (const call of listeners) call(notice);
+  };
+  socket.onclose = () => {
+    onState("lost");
+    setTimeout(() => connect(onState), 2000);
+  };
+}

@@ -1,0 +1,93 @@
+// The frame: which view is shown, who is told of what happens, and the way in where keys are asked for.
+
+import { connect, get, listen, post, whenSignedOut } from "./api.js";
+import { body, empty, h, panel, replace } from "./dom.js";
+import { execution } from "./execution.js";
+import { executions } from "./executions.js";
+import { health } from "./health.js";
+import { reviews } from "./reviews.js";
+import { triggers } from "./triggers.js";
+import { newWorkflow, workflow, workflows } from "./workflows.js";
+
+const ROUTES = [
+  [/^#\/workflows$/, workflows, "Workflows"], [/^#\/workflows\/new$/, newWorkflow, "New workflow"], [/^#\/workflows\/(\d+)$/, workflow, "Workflow"],
+  [/^#\/executions(?:\?(.*))?$/, executions, "Executions"], [/^#\/executions\/(\d+)$/, execution, "Execution"],
+  [/^#\/reviews$/, reviews, "Reviews"], [/^#\/triggers$/, triggers, "Triggers"], [/^#\/health$/, health, "Health"],
+];
+
+const main = document.getElementById("main");
+let leave = () => {};
+let turn = 0;
+
+async function show() {
+  const hash = location.hash || "#/workflows";
+  const [route, found] = ROUTES.map((each) => [each, each[0].exec(hash)]).find(([, match]) => match) ?? [null, null];
+  leave();
+  leave = () => {};
+  const mine = turn += 1;
+  for (const link of document.querySelectorAll("#nav a")) {
+    if (hash.startsWith(link.getAttribute("href"))) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (!route) { replace(main, empty("There is no such page.", h("a", { href: "#/workflows" }, "Workflows"))); return; }
+  document.title = `${route[2]} · Nova`;
+  const isHere = () => mine === turn;
+  try {
+    const view = await route[1](...found.slice(1));
+    if (!isHere()) { view.leave?.(); return; }
+    leave = view.leave ?? leave;
+    if (view.title) document.title = `${view.title} · Nova`;
+    replace(main, view.content);
+    view.shown?.();
+  } catch (error) {
+    if (!isHere() || error.status === 401) return;
+    replace(main, panel("It cannot be shown", body(h("p", { role: "alert" }, error.message), h("button", { type: "button", onclick: show }, "Try again"))));
+  }
+}
+
+function signIn() {
+  turn += 1;
+  const input = h("input", { type: "password", id: "key", autocomplete: "current-password", required: true });
+  const wrong = h("p", { class: "wrong", role: "alert" });
+  const enter = async (event) => {
+    event.preventDefault();
+    try {
+      await post("/sign-in", { key: input.value });
+      location.reload();
+    } catch (error) { wrong.textContent = error.message; }
+  };
+  replace(main, h("form", { class: "panel sign-in", onsubmit: enter }, h("header", null, h("h1", null, "Sign in")), body(
+    h("p", { class: "hint" }, "This server asks for a key. An operator makes one with “python -m src keys create”."),
+    h("div", { class: "field" }, h("label", { for: "key" }, "Key"), input, wrong), h("button", { class: "main" }, "Sign in"))));
+  input.focus();
+}
+
+const count = document.getElementById("review-count");
+async function countReviews() {
+  try {
+    const { total } = await get("/reviews?limit=1");
+    count.hidden = total === 0;
+    count.textContent = String(total);
+    count.setAttribute("aria-label", `${total} waiting`);
+  } catch { count.hidden = true; }
+}
+
+const live = document.getElementById("live");
+const STATES = { on: "live", lost: "reconnecting" };
+function showState(state) {
+  live.dataset.state = state;
+  live.lastElementChild.textContent = STATES[state] ?? state;
+}
+
+whenSignedOut(signIn);
+window.addEventListener("hashchange", () => { show(); main.focus({ preventScroll: true }); window.scrollTo(0, 0); });
+document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
+let soon = null;
+listen((notice) => {
+  if (notice.type === "task_progress") return;
+  clearTimeout(soon);
+  soon = setTimeout(countReviews, 400);
+});
+show();
+countReviews();
+connect(showState);
