@@ -76,11 +76,10 @@ class Child:
 
     @property
     def is_ready(self) -> bool:
-        """It has been started, has not ended, and says nothing unasked."""
-        poll = select.poll()
-        for each in (self.answer, self.output, self.news):
-            poll.register(each, select.POLLIN)
-        return self.told is None and not self._is_killed and not poll.poll(0)
+        """It has not ended, and says nothing unasked."""
+        if not self.has_started and _is_readable(self.news):
+            self.take_news()
+        return not _is_readable(self.answer, self.output, self.news)
 
     def take_news(self) -> bool:
         """From the fork server: that it has started, that it has ended. False after the last of them."""
@@ -104,9 +103,7 @@ class Child:
 
     def wait_for_start(self) -> None:
         """The news of it may come a moment after its answer."""
-        poll = select.poll()
-        poll.register(self.news, select.POLLIN)
-        if self._pid is None and self.told is None and poll.poll(1000 * START_SECONDS):
+        if not self.has_started and self.told is None and _is_readable(self.news, within_seconds=START_SECONDS):
             self.take_news()
 
     def widen(self) -> None:
@@ -159,3 +156,11 @@ class Child:
     def _close(self, descriptor: int) -> None:
         self._opened.discard(descriptor)
         os.close(descriptor)
+
+
+def _is_readable(*descriptors: int, within_seconds: float = 0.0) -> bool:
+    """Any of them, or that its other end is closed."""
+    poll = select.poll()
+    for each in descriptors:
+        poll.register(each, select.POLLIN)
+    return bool(poll.poll(1000 * within_seconds))

@@ -101,6 +101,7 @@ class ForkServerExecutor:
             children.give_back(attempt.child, request.execution_id, cancelled)
         else:
             children.retire(attempt.child)
+        children.prepare(attempt.child.wants)
 
     def _refusal(self, request: CodeRequest, strength: Strength) -> str | None:
         if not request.network:

@@ -31,6 +31,8 @@ from tests.sandbox.corpus import CASES, QUICK, Case
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
+EXECUTION = 1
+"""One for all snippets: many of them meet a child that has run others."""
 CONTAINER = sum(1 << each for each in (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))
 """The capabilities of a process in a container that nobody has configured."""
 DENIED = {"unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "keyctl": (250, 219), "bpf": (321, 280)}
@@ -78,7 +80,7 @@ def main(setting: str, landlock: str, amounts: str) -> int:
         found = importlib.util.find_spec("pypdf")
         packages = {"pypdf": str(Path(found.origin).parents[1])} if found and found.origin else {}
         installation = Installation(packages, [targets["port"]], landlock=landlock == "landlock")
-        executor = ForkServerExecutor(installation, slots=4)
+        executor = ForkServerExecutor(installation, slots=4, kept=4)
         stack.callback(executor.close)
         strength = executor.strength
         able = ({"landlock"} if strength.network else set()) | set(packages)
@@ -116,7 +118,7 @@ def play(executor: ForkServerExecutor, case: Case, targets: dict[str, Any]) -> s
     """What was not as it must be."""
     context = targets if "text" in case.code else {name: value for name, value in targets.items() if name != "text"}
     limits = Limits(**{"wall_seconds": 30.0, **case.limits})
-    request = CodeRequest(case.code, "action", context, limits, network=case.network)
+    request = CodeRequest(case.code, "action", context, limits, network=case.network, execution_id=EXECUTION)
     result = executor.run(request, threading.Event())
     told = f"{case.name}: {result.status} {result.changes or ''} {result.error or ''}"[:300]
     if result.status not in case.ends or result.changes.get("through"):
