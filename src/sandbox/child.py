@@ -9,7 +9,6 @@ import signal
 import socket
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from src.sandbox.server_process import ServerProcess
 
@@ -52,6 +51,8 @@ class Child:
         self._ordered_at = time.monotonic()
         self._pid: int | None = None
         self._pidfd: int | None = None
+        self._status: int | None = None
+        """What the kernel tells of it; held open, because it is looked at after every attempt."""
         self._is_killed = False
         self._opened: set[int] = set()
         try:
@@ -138,10 +139,13 @@ class Child:
         """The most memory that it has had at any time; 0 where that cannot be told."""
         if self.told is not None:
             return self.told.max_rss_kb
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            status = Path(f"/proc/{self._pid}/status").read_text(encoding="ascii", errors="replace")
-            return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0])
-        return 0
+        try:
+            if self._status is None:
+                self._status = os.open(f"/proc/{self._pid}/status", os.O_RDONLY | os.O_CLOEXEC)
+                self._opened.add(self._status)
+            return int(os.pread(self._status, MAX_STATUS, 0).partition(b"VmHWM:")[2].split(maxsplit=1)[0])
+        except (OSError, IndexError, ValueError):
+            return 0
 
     def _send_kill(self) -> None:
         if self._pidfd is not None:

@@ -73,6 +73,8 @@ class Conversation:
             process.widen()
         if self._send(process.request):  # most requests fit into the pipe
             self._listen(process.request, self._send, select.POLLOUT)
+        # The kernel looks at them in this order, and output is written before its answer: whoever is told of the answer
+        # is told of output with it, and need not look for more.
         self._listen(process.answer, self._take_answer)
         self._listen(process.output, self.output.take)
         if process.news is not None:
@@ -91,12 +93,13 @@ class Conversation:
                 return
             if left <= 0 or cancelled.is_set():
                 self._stop("timeout" if left <= 0 else "cancelled")
-            elif self._process.cpu_seconds() > self._cpu_ends:
-                self._stop("timeout")
-            for descriptor, _ in self._poll.poll(1000 * max(0.0, min(left, TICK_SECONDS))):
+            ready = self._poll.poll(1000 * max(0.0, min(left, TICK_SECONDS)))
+            for descriptor, _ in ready:
                 if not self._listeners[descriptor](descriptor):
                     self._deafen(descriptor)
             self._check_amounts()
+            if not ready and self._process.cpu_seconds() > self._cpu_ends:
+                self._stop("timeout")
 
     def _is_over(self) -> bool:
         if self.result is not None and self.stopped_as is None:
@@ -156,7 +159,8 @@ class Conversation:
 
     def _take_rest(self) -> None:
         """What is in the pipes by the end."""
-        self.output.take_rest(self._process.output)
+        if self.result is None or self.output.has_more:
+            self.output.take_rest(self._process.output)
         if self.result is None:
             self._inbox.take_rest(self._process.answer)
             results = [message.get("result") for message in self._inbox.messages()]

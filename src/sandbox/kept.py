@@ -17,10 +17,13 @@ class Kept:
         self._limit = limit
         self.kept = bytearray()
         self.total = 0
+        self.has_more = False
+        """There was at least as much to read as is read at a time."""
 
     def take(self, descriptor: int) -> bool:
         """False at the end of the pipe."""
         data = os.read(descriptor, PIECE)
+        self.has_more = len(data) == PIECE
         self._keep(data)
         return bool(data)
 

@@ -177,7 +177,7 @@ def test_a_thousand_attempts_leave_nothing_behind(executor: ForkServerExecutor) 
     endings = ["context['a'] = 1", "raise ValueError", "import os; os._exit(1)", "print('x' * 3000)"]
     run_many(executor, endings, 40)
     server = executor.server_pid
-    assert wait_until(lambda: not children_of(server))
+    assert wait_until(lambda: len(children_of(server)) <= 1)
     time.sleep(0.1)
     before, memory = (descriptors(), descriptors(server), threading.active_count()), resident_kb(server)
 
@@ -188,7 +188,7 @@ def test_a_thousand_attempts_leave_nothing_behind(executor: ForkServerExecutor) 
         thread.join()
 
     assert wait_until(lambda: (descriptors(), descriptors(server), threading.active_count()) == before)
-    assert children_of(server) == set()
+    assert len(children_of(server)) <= 1, "the spare one"
     assert resident_kb(server) - memory < 1024
 
 
