@@ -14,7 +14,9 @@ from benchmarks.servers import ROOT, Databases, serving
 from src.database import migrate
 
 FLOOR = "by hand"
-WORKLOADS = (*nova.KINDS, "line", "fan-out")
+ALONE = "action-alone"
+"""`action` with a process for every attempt: what sharing one within an execution is worth."""
+WORKLOADS = (*nova.KINDS, "line", "fan-out", ALONE)
 IN_PROCESS = ("in-process", "thousand")
 HTTP = {"http-1": 1, "http-8": 8, "http-64": 64}
 PLACES = (*IN_PROCESS, *HTTP)
@@ -74,10 +76,13 @@ def _over_http(databases: Databases) -> Iterator[Group]:
         with nova.built(nova_url) as built:
             ids = {kind: nova.save(built, nova.line(kind, NODES)) for kind in nova.KINDS}
         by_hand = serving(["--factory", "benchmarks.floor:create_app"], {"DATABASE_URL": floor_url})
-        ours = serving(["src.api.main:app"], {"DATABASE_URL": nova_url, "NOVA_FUNCTIONS": nova.FUNCTIONS})
-        with by_hand as floor, ours as server:
+        given = {"DATABASE_URL": nova_url, "NOVA_FUNCTIONS": nova.FUNCTIONS}
+        ours = serving(["src.api.main:app"], given)
+        alone = serving(["src.api.main:app"], {**given, "SANDBOX_KEPT": "0"})
+        with by_hand as floor, ours as server, alone as unshared:
             urls = {FLOOR: f"{floor}/workflows/1/execute"}
             urls |= {kind: f"{server}/workflows/{workflow_id}/execute" for kind, workflow_id in ids.items()}
+            urls[ALONE] = f"{unshared}/workflows/{ids['action']}/execute"
             for place, concurrency in HTTP.items():
                 subjects = {name: _requests(url, concurrency) for name, url in urls.items()}
                 yield Group(databases.name, place, NODES, subjects)
