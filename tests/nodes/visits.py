@@ -36,6 +36,7 @@ def visit(
     credentials: Json | None = None,
     waited: Waiting | None = None,
     answer: Any = None,
+    progress: Callable[[float, str], None] = lambda *_: None,
 ) -> Visit:
     return Visit(
         execution_id=7,
@@ -48,6 +49,7 @@ def visit(
         credentials=Credentials(credentials or {}),
         waited=waited,
         answer=answer,
+        progress=progress,
     )
 
 
