@@ -44,7 +44,7 @@ class Limits:
 class HttpBridge(Protocol):
     """Makes the HTTP calls of code, which has no network of its own. What is allowed is the bridge's to say."""
 
-    def __call__(self, call: Context, seconds: float, cancelled: threading.Event) -> Context:
+    def __call__(self, call: Context, seconds: float, cancelled: threading.Event, /) -> Context:
         """Never raises.
 
         Args:

@@ -168,7 +168,7 @@ def test_the_time_of_a_call_is_time_of_the_code(executor: CodeExecutor) -> None:
 )
 def test_messages_without_sense_end_the_code(executor: CodeExecutor, said: str) -> None:
     code = (
-        "import json, os, sys, time\nanswer = int(sys.argv[-1]) if len(sys.argv) > 2 else 4\n"
+        "import json, os, time\nanswer = http._line._answer\n"
         f"for said in ({said},):\n    text = json.dumps(said).encode()\n"
         "    os.write(answer, len(text).to_bytes(8, 'big') + text)\ntime.sleep(60)"
     )
