@@ -20,7 +20,6 @@ from src.extensions import find_packages, load_functions
 from src.formats import Definition, read_definition
 from src.nodes import InstalledKinds
 from src.nodes.policy import CodePolicy
-from src.outside.breaker import Breakers
 from src.outside.outside import Outside
 from src.runtime.audit import Audit
 from src.runtime.bells import FallbackBell, LocalBell, Silence
@@ -207,7 +206,7 @@ def build(
     database = Database(settings.database_url, pool_size=settings.database_pool_size)
     tally = Tally(database, Figures(database))
     sandbox = _sandbox(settings, tally.spawned)
-    outside = _outside(settings)
+    outside = settings.make_outside()
     kinds = InstalledKinds(
         sandbox,
         load_functions(settings.nova_functions),
@@ -373,11 +372,6 @@ def _sandbox(settings: Settings, spawned: Callable[[float], None]) -> Sandbox:
     kept = usual_kept() if settings.sandbox_kept is None else settings.sandbox_kept
     slots = settings.sandbox_slots or usual_count()
     return Sandbox(installation, slots=slots, least=settings.min_level, kept=kept, spawned=spawned)
-
-
-def _outside(settings: Settings) -> Outside:
-    breakers = Breakers(failures=settings.outbound_breaker_failures, open_seconds=settings.outbound_breaker_seconds)
-    return Outside(settings.allowed, settings.web_ports, settings.outbound_max_bytes, breakers, settings.models)
 
 
 def _policy(settings: Settings) -> CodePolicy:

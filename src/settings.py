@@ -10,8 +10,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from src.database import normalise
 from src.logs import Format
+from src.outside.breaker import Breakers
 from src.outside.guard import Allowed
 from src.outside.models import Models, read_prices
+from src.outside.outside import Outside
 from src.sandbox.executor import Level
 
 MAX_PORT = 65_535
@@ -175,6 +177,9 @@ class Settings(BaseSettings):
     outbound_breaker_seconds: float = Field(30.0, gt=0)
     """For how long."""
 
+    sql_sqlite_folder: str = ""
+    """The folder of the SQLite files that `sql` nodes may open. Empty: none, since a file may be anybody's."""
+
     llm_base_url: str = ""
     """Where `llm`, `agent` and `image` nodes ask that name no `base_url`, such as https://api.openai.com/v1. It may be
     on this machine. Empty: every node must name one."""
@@ -268,6 +273,16 @@ class Settings(BaseSettings):
     def models(self) -> Models:
         key, prices = self.llm_api_key.get_secret_value(), read_prices(self.llm_prices)
         return Models(self.llm_base_url, key, self.llm_model, self.llm_image_model, prices)
+
+    def make_outside(self) -> Outside:
+        return Outside(
+            self.allowed,
+            self.web_ports,
+            self.outbound_max_bytes,
+            Breakers(failures=self.outbound_breaker_failures, open_seconds=self.outbound_breaker_seconds),
+            self.models,
+            self.sql_sqlite_folder,
+        )
 
     @property
     def web_ports(self) -> list[int]:

@@ -20,6 +20,7 @@ from src.nodes.image import Image
 from src.nodes.llm import Llm
 from src.nodes.map import INNER_PROBLEMS, Map
 from src.nodes.review import Review
+from src.nodes.sql import SqlQuery
 from src.nodes.start import Start
 from src.nodes.transform import Transform
 from src.nodes.wait import Wait
@@ -39,6 +40,7 @@ KINDS: dict[str, type[NodeConfig]] = {
     "image": Image,
     "email_send": EmailSend,
     "email_fetch": EmailFetch,
+    "sql": SqlQuery,
     "wait": Wait,
     "review": Review,
     "workflow": Workflow,

@@ -15,6 +15,7 @@ from src.outside.imap import ImapServer, Search, fetch_mails
 from src.outside.models import Models
 from src.outside.smtp import SmtpServer, send_mail
 from src.outside.sockets import MAIL_PORTS
+from src.outside.sql import SQL_PORTS, Sql
 
 if TYPE_CHECKING:
     from src.outside.http import HttpClient
@@ -29,6 +30,8 @@ class Outside:
     max_bytes: int = 4 * 1024 * 1024
     breakers: Breakers = field(default_factory=Breakers)
     models: Models = field(default_factory=Models)
+    sqlite_folder: str = ""
+    """Where SQLite files are that nodes may open; empty: nowhere."""
     resolve: Resolver = look_up
     trust: ssl.SSLContext | None = None
     """Whose certificates are believed; the system's list where nothing is said."""
@@ -45,6 +48,10 @@ class Outside:
     def models_http(self) -> "HttpClient":
         """For the operator's own models alone, wherever they are."""
         return self._http(self.allowed | self.models.allowed)
+
+    @property
+    def sql(self) -> Sql:
+        return Sql(Guard(self.allowed, ports=SQL_PORTS, resolve=self.resolve), self.sqlite_folder)
 
     def send_mail(
         self,

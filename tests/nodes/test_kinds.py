@@ -18,6 +18,7 @@ MINIMAL: dict[str, Json] = {
     "image": {"prompt": "A lighthouse"},
     "email_send": {"host": "smtp.example", "from": "a@example.com", "to": "b@example.com", "text": "Hello"},
     "email_fetch": {"host": "imap.example", "username": "a", "password": "b"},
+    "sql": {"url": "postgresql://db.example/shop", "query": "SELECT 1"},
     "wait": {"seconds": 5},
     "review": {},
     "workflow": {"workflow": "another"},
