@@ -11,6 +11,8 @@ from src import terminal
 from src.bootstrap import Nova, build
 from src.commands.keys import new_key, rotate_keys
 from src.commands.parts import ID, opened, see_through, started
+from src.commands.schedules import schedules
+from src.commands.triggers import advise, triggers
 from src.core.about import about
 from src.core.errors import Invalid, NotReady, NovaError
 from src.core.status import Status
@@ -167,6 +169,8 @@ def migrate() -> None:
 
 cli.add_command(new_key)
 cli.add_command(rotate_keys)
+for command in (schedules, triggers, advise):
+    cli.add_command(command)
 
 
 def _refuse_unless_free(nova: Nova, execution_id: int, free: list[int]) -> None:

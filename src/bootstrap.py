@@ -48,6 +48,7 @@ from src.runtime.schedules import Schedules
 from src.runtime.store import SqlStore
 from src.runtime.sweeper import Sweeper
 from src.runtime.tally import Tally, gauges_of
+from src.runtime.trigger_checks import TriggerChecks
 from src.runtime.wakes import Wakes
 from src.runtime.workers import Workers
 from src.runtime.workflows import Draft, Workflows
@@ -56,6 +57,7 @@ from src.sandbox.sandbox import Sandbox
 from src.sandbox.server_process import Installation
 from src.sandbox.slots import usual_count, usual_kept
 from src.settings import Settings
+from src.triggers.checks import Triggers
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -102,6 +104,8 @@ class Nova:
     schedules: Schedules
     figures: Figures
     metrics: Metrics
+    triggers: Triggers
+    trigger_checks: TriggerChecks
     processes: Processes
     drain: Drain
     workers: Workers | None
@@ -257,6 +261,8 @@ def build(
     wakes = Wakes(database, queue, children)
     queued_as = Mode.BACKGROUND if celery is None else Mode.CELERY
     executions = Executions(database, workflows, clients, max_context_bytes=settings.max_context_bytes)
+    checks = TriggerChecks(database)
+    triggers = Triggers(database, platform=settings.platform, workers_are_on=celery is not None, past=checks.recent)
     firing = Firing(database, workflows, executions, store, queue, queued_as=queued_as, announce=signals.changed)
     dispatcher = Dispatcher(
         store,
@@ -308,6 +314,8 @@ def build(
         metrics=Metrics(
             database, queue, tally.figures, gauges_of(database, inline, background, live.hub.count_watchers)
         ),
+        triggers=triggers,
+        trigger_checks=checks,
         processes=processes,
         drain=drain,
         workers=_workers(celery, database, queue, processes),

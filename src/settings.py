@@ -15,6 +15,7 @@ from src.outside.guard import Allowed
 from src.outside.models import Models, read_prices
 from src.outside.outside import Outside
 from src.sandbox.executor import Level
+from src.triggers.platform import limit_seconds
 
 MAX_PORT = 65_535
 KEY = re.compile(r"[A-Za-z0-9_-]{43}=", re.ASCII)
@@ -75,6 +76,10 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: float = Field(8.0, ge=0)
     """How long nodes in flight may go on after SIGTERM; then their executions are others'. Heroku kills after 30 s,
     Railway after its drainingSeconds."""
+
+    platform: str = "heroku"
+    """What stands before the web process and gives up on a request: `heroku`, `cloudflare`, `railway`, or a number of
+    seconds. The triggers measure runs by it. The strictest: who is well there is well everywhere."""
 
     use_celery: Literal["true", "false", "auto"] = "auto"
     """The switch. `auto`: on where a broker is named. `false` is the way back, whatever else is set: what is queued
@@ -235,6 +240,12 @@ class Settings(BaseSettings):
         if not self.slice_seconds < self.worker_soft_limit_seconds < self.worker_hard_limit_seconds:
             raise ValueError("expected SLICE_SECONDS < WORKER_SOFT_LIMIT_SECONDS < WORKER_HARD_LIMIT_SECONDS")
         return self
+
+    @field_validator("platform")
+    @classmethod
+    def _has_a_limit(cls, platform: str) -> str:
+        limit_seconds(platform)
+        return platform
 
     @field_validator("nova_functions", mode="before")
     @classmethod

@@ -15,6 +15,7 @@ from sqlalchemy import Row
 from src.core.engine import NodeChange
 from src.core.outcome import Attempt, Failed, Waiting
 from src.runtime.executions import Entry, Found
+from src.runtime.schedules import Found as Schedule
 
 out = Console(highlight=False)
 progress = Console(stderr=True, highlight=False)
@@ -101,6 +102,33 @@ def show_workflows(rows: Iterable[Row[Any]]) -> None:
         changed = row.updated_at.strftime("%Y-%m-%d %H:%M:%S")
         table.add_row(str(row.id), Text(row.name), str(row.version), changed, _one_line(row.description or ""))
     out.print(table)
+
+
+def show_schedules(found: Iterable[Schedule]) -> None:
+    table = _table("id", "workflow", "cron", "time zone", "next", "last run", "name")
+    for each in found:
+        row = each.row
+        last = Text.assemble(f"{row.last_execution_id} ", _status(row.last_status)) if row.last_status else Text()
+        next_at = row.next_fire_at.strftime("%Y-%m-%d %H:%M") if row.next_fire_at else "off"
+        named = (Text(row.workflow), Text(row.cron), row.timezone)
+        table.add_row(str(row.id), *named, next_at, last, _one_line(row.name or ""))
+    out.print(table)
+
+
+def show_triggers(check: dict[str, Any]) -> None:
+    """What the five triggers found, and what follows."""
+    table = _table("trigger", "fires", "value", "above", "unit")
+    for each in check["triggers"]:
+        fires = Text("yes", "red") if each["fires"] else Text("no", "green")
+        table.add_row(each["name"], fires, f"{each['value']:g}", f"{each['threshold']:g}", each["unit"])
+    out.print(table)
+    for each in check["triggers"]:
+        ids = ", ".join(map(str, each["executions"][:5]))
+        runs = f" Runs: {ids}." if each["fires"] and ids else ""
+        out.print(Text(f"\n{each['name']}: {each['advice']}{runs}"), soft_wrap=True)
+    told = [each["sentence"] + "." for each in check["forecasts"]]
+    lines = [*told, check["would_have_changed"]["sentence"], check["verdict"]]
+    out.print(Text("\n" + "\n".join(lines)), soft_wrap=True)
 
 
 def _table(*columns: str) -> Table:

@@ -23,6 +23,7 @@ from src.api.routes import (
     page,
     reviews,
     schedules,
+    triggers,
     workflows,
 )
 from src.bootstrap import VERSION, Nova, Role, build
@@ -36,6 +37,7 @@ ROUTES = (
     page,
     reviews,
     schedules,
+    triggers,
     workflows,
     clients,
     audit,

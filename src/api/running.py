@@ -5,7 +5,7 @@ A request may stop waiting at any time; the run does not notice.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from fastapi.concurrency import run_in_threadpool
 
@@ -14,20 +14,34 @@ from src.core.errors import Busy, KeyTaken
 from src.core.outcome import WaitFor
 from src.core.slice import Reason
 from src.core.status import Status
+from src.runtime.callers import note_hang_up
 from src.runtime.executions import Found
 from src.runtime.store import NewExecution
 
 LOOK_SECONDS = 0.25
-"""How often a waiting request looks whether this process is about to end."""
+"""How often a waiting request looks whether this process is about to end, and whether its caller is still there."""
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.5
 """Between two looks at the row of a run that goes on elsewhere."""
 
 
 class InlineRequest:
-    """An execution that is run inside a request, which waits for it until `give_up_at` (monotonic)."""
+    """An execution that is run inside a request, which waits for it until `give_up_at` (monotonic).
 
-    def __init__(self, nova: Nova, order: Callable[[], NewExecution], *, budget_seconds: float) -> None:
+    Args:
+        has_left: whether the caller has gone.
+    """
+
+    def __init__(
+        self,
+        nova: Nova,
+        order: Callable[[], NewExecution],
+        *,
+        budget_seconds: float,
+        has_left: Callable[[], Awaitable[bool]],
+    ) -> None:
+        self._has_left = has_left
+        self._has_noted_it = False
         self._nova = nova
         self._order = order
         self._budget_seconds = budget_seconds
@@ -49,6 +63,8 @@ class InlineRequest:
             await asyncio.wait({future}, timeout=min(left, LOOK_SECONDS) or LOOK_SECONDS)
             if self._execution_id is None and not self._may_wait() and work.cancel():
                 raise Busy("Nothing here had room for the execution in time.")
+            if not future.done():
+                await self._note_a_hang_up()
         if not future.done():
             assert self._execution_id is not None
             return await run_in_threadpool(self._nova.executions.find, self._execution_id)
@@ -69,6 +85,12 @@ class InlineRequest:
             execution_id = self._nova.executions.started_by(new)
             self._goes_on = True
         return self._nova.executions.find(execution_id)
+
+    async def _note_a_hang_up(self) -> None:
+        if self._execution_id is None or self._has_noted_it or not await self._has_left():
+            return
+        self._has_noted_it = True
+        await run_in_threadpool(note_hang_up, self._nova.database, self._execution_id)
 
     def _note(self, execution_id: int) -> None:
         self._execution_id = execution_id

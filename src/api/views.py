@@ -74,6 +74,10 @@ def schedule_view(found: Schedule) -> View:
     return view | {"description": found.cron.explained(), "next_times": times_view(found.next_times)}
 
 
+def check_view(row: Row[Any]) -> View:
+    return {"id": row.id, "results": row.results} | _moments(row, "checked_at")
+
+
 def times_view(times: Sequence[datetime]) -> list[str | None]:
     return [_iso(each) for each in times]
 

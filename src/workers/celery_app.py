@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import signals
+from celery.schedules import crontab
 
 from src.bootstrap import broker_of
 from src.logs import write_logs
@@ -21,8 +22,12 @@ celery_app.conf.include = ["src.workers.tasks", "src.workers.lifecycle"]
 # `celery -A src.workers.celery_app beat`, for who wants one. Every process sweeps by itself: none is needed, two do no
 # harm, and a sweep that nobody took before the next one is due may go.
 SWEEP = "sweep_task"
+TRIGGER_CHECK = "trigger_check_task"
 _every = _settings.sweep_seconds
-celery_app.conf.beat_schedule = {"sweep": {"task": SWEEP, "schedule": _every, "options": {"expires": _every}}}
+celery_app.conf.beat_schedule = {
+    "sweep": {"task": SWEEP, "schedule": _every, "options": {"expires": _every}},
+    "triggers": {"task": TRIGGER_CHECK, "schedule": crontab(minute="0", hour="6", day_of_week="1")},
+}
 celery_app.conf.beat_scheduler = "celery.beat:Scheduler"  # the usual one keeps pickles in a file beside the process
 celery_app.set_current()
 

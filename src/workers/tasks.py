@@ -1,7 +1,7 @@
 """The tasks, a line each: what they do is the runtime's."""
 
 from src.runtime.broker import TASK
-from src.workers.celery_app import SWEEP, celery_app
+from src.workers.celery_app import SWEEP, TRIGGER_CHECK, celery_app
 from src.workers.process import nova
 from src.workers.results import ExecutionFailed, report
 
@@ -15,3 +15,8 @@ def execute_workflow_task(execution_id: int) -> None:
 @celery_app.task(name=SWEEP, ignore_result=True)  # type: ignore[untyped-decorator]
 def sweep_task() -> None:
     nova().sweeper.sweep()
+
+
+@celery_app.task(name=TRIGGER_CHECK, ignore_result=True)  # type: ignore[untyped-decorator]
+def trigger_check_task() -> None:
+    nova().trigger_checks.record(nova().triggers.check())

@@ -74,6 +74,11 @@ class Server:
                     received += data
         return received
 
+    def hang_up(self, request: bytes) -> None:
+        """Send a request, and wait for no answer."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+            connection.sendall(request)
+
     def stop(self) -> None:
         self.process.kill()
         self.process.communicate()

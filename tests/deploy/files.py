@@ -17,6 +17,7 @@ RAILWAY = {
     "web": ROOT / "railway.json",
     "worker": DEPLOY / "railway.worker.json",
     "beat": DEPLOY / "railway.beat.json",
+    "triggers": DEPLOY / "railway.triggers.json",
 }
 
 Commands = dict[str, list[str]]

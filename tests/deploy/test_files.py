@@ -20,6 +20,7 @@ EXPECTED = {
     "worker": WORKER,
     "worker@": [*WORKER, "-Q", "%i", "-n", "%i@%%h"],
     "beat": ["celery", "-A", "src.workers.celery_app", "beat", "-l", "INFO"],
+    "triggers": ["python", "-m", "src", "triggers", "--record"],
     "release": ["python", "-m", "src", "migrate"],
     "migrate": ["python", "-m", "src", "migrate"],
     "flower": ["deploy/flower"],
@@ -39,7 +40,7 @@ def test_every_file_knows_the_processes_that_it_should() -> None:
 
     assert known == {
         "Procfile": {"web", "worker", "beat", "release"},
-        "railway": {"web", "worker", "beat"},
+        "railway": {"web", "worker", "beat", "triggers"},
         "compose": {"migrate", "web", "worker", "beat", "flower"},
         "Dockerfile": {"web"},
         "supervisor": {"web", "worker", "beat", "flower"},
@@ -95,6 +96,7 @@ RAILWAY_SCHEMA: dict[str, Any] = {
                 "healthcheckPath": {"type": "string", "pattern": "^/"},
                 "healthcheckTimeout": {"type": "number"},
                 "drainingSeconds": {"type": "number"},
+                "cronSchedule": {"type": "string"},
                 "overlapSeconds": {"type": "number"},
                 "restartPolicyType": {"enum": ["ON_FAILURE", "ALWAYS", "NEVER"]},
                 "restartPolicyMaxRetries": {"type": "number"},

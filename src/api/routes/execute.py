@@ -70,7 +70,7 @@ async def execute_workflow(
 
     budget = 0.0 if async_mode else _budget_seconds(prefer, nova.settings.inline_budget_seconds)
     if budget > 0:
-        found = await InlineRequest(nova, new, budget_seconds=budget).answer()
+        found = await InlineRequest(nova, new, budget_seconds=budget, has_left=request.is_disconnected).answer()
     else:
         found = await run_in_threadpool(_enqueue, nova, new)
     return _answer(request, prefer, found, waited=budget > 0)

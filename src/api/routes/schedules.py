@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from src.api.dependencies import MAX_ID, Id, Installed, Limit, Skip
 from src.api.errors import RETRY_AFTER_SECONDS
 from src.api.requests import StrictRoute
-from src.api.schemas import PROBLEMS, Accepted, Preview, Schedule, ScheduleList
+from src.api.schemas import PROBLEMS, Accepted
+from src.api.schemas_schedules import Preview, Schedule, ScheduleList
 from src.api.views import accepted_view, schedule_view, times_view
 from src.bootstrap import Nova
 from src.core.schedule import CatchUp, Overlap

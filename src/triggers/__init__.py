@@ -1,0 +1,1 @@
+"""When is it time for a worker? The five checks: their SQL, their thresholds, and what follows. Writes nothing."""
