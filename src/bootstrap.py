@@ -1,9 +1,6 @@
 """The only file that plugs the parts together."""
 
 import logging
-import os
-import secrets
-import socket
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,7 +37,7 @@ from src.runtime.live.parts import Live, make_live
 from src.runtime.live.signals import Signals
 from src.runtime.metrics import Metrics
 from src.runtime.presence import Presence
-from src.runtime.processes import Processes
+from src.runtime.processes import Processes, own_name
 from src.runtime.queue import MAX_RUNG, Bell, Queue
 from src.runtime.reviews import Reviews
 from src.runtime.run_pool import RunPool
@@ -48,7 +45,7 @@ from src.runtime.schedules import Schedules
 from src.runtime.store import SqlStore
 from src.runtime.sweeper import Sweeper
 from src.runtime.tally import Tally, gauges_of
-from src.runtime.trigger_checks import TriggerChecks
+from src.runtime.trigger_checks import recent_checks
 from src.runtime.wakes import Wakes
 from src.runtime.workers import Workers
 from src.runtime.workflows import Draft, Workflows
@@ -105,7 +102,6 @@ class Nova:
     figures: Figures
     metrics: Metrics
     triggers: Triggers
-    trigger_checks: TriggerChecks
     processes: Processes
     drain: Drain
     workers: Workers | None
@@ -220,7 +216,7 @@ def build(
     )
     workflows = Workflows(database, kinds)
     clients, vault = Clients(database), Vault(database, Keyring(settings.credential_keys, database.url))
-    leases = Leases(database, owner=_owner(), seconds=settings.lease_seconds)
+    leases = Leases(database, owner=own_name(), seconds=settings.lease_seconds)
     ledger = Ledger(database, lease_seconds=settings.lease_seconds, patience_seconds=settings.database_patience_seconds)
     signals = Signals(watch)
     store = SqlStore(
@@ -261,8 +257,6 @@ def build(
     wakes = Wakes(database, queue, children)
     queued_as = Mode.BACKGROUND if celery is None else Mode.CELERY
     executions = Executions(database, workflows, clients, max_context_bytes=settings.max_context_bytes)
-    checks = TriggerChecks(database)
-    triggers = Triggers(database, platform=settings.platform, workers_are_on=celery is not None, past=checks.recent)
     firing = Firing(database, workflows, executions, store, queue, queued_as=queued_as, announce=signals.changed)
     dispatcher = Dispatcher(
         store,
@@ -314,8 +308,7 @@ def build(
         metrics=Metrics(
             database, queue, tally.figures, gauges_of(database, inline, background, live.hub.count_watchers)
         ),
-        triggers=triggers,
-        trigger_checks=checks,
+        triggers=Triggers(database, settings.platform, recent_checks, workers_are_on=celery is not None),
         processes=processes,
         drain=drain,
         workers=_workers(celery, database, queue, processes),
@@ -393,7 +386,3 @@ def _policy(settings: Settings) -> CodePolicy:
 def _located(definition: Definition, problems: Iterable[Problem]) -> list[Problem]:
     """The problems of a graph, with pointers into the document that was read."""
     return [Problem(definition.pointer(each.pointer), each.detail) for each in problems]
-
-
-def _owner() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"

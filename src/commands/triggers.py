@@ -10,6 +10,7 @@ from src import terminal
 from src.bootstrap import Nova
 from src.commands.parts import opened
 from src.core.errors import NotReady
+from src.runtime.trigger_checks import record_check
 from src.settings import read_settings
 from src.triggers.checks import five
 
@@ -56,7 +57,7 @@ def _check(*, record: bool) -> dict[str, Any]:
     with opened() as nova:
         found = nova.triggers.check()
         if record:
-            nova.trigger_checks.record(found)
+            record_check(nova.database, found)
     return found
 
 

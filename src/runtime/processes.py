@@ -1,5 +1,8 @@
 """The table `processes`: this one says that it lives, and sees which others do."""
 
+import os
+import secrets
+import socket
 from collections.abc import Callable
 
 from sqlalchemy import delete, func, insert, select, update
@@ -12,6 +15,11 @@ ALIVE_SECONDS = 60.0
 """Who was not heard of for longer is taken for dead. Several sweeps, and a pause of the database, fit into it."""
 FORGOTTEN_SECONDS = 86_400.0
 WORKER = "worker"
+
+
+def own_name() -> str:
+    """Of this process, and of no other."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 class Processes:

@@ -105,10 +105,10 @@ class Triggers:
     def __init__(
         self,
         database: Database,
-        *,
         platform: str,
+        past: Callable[[Database], Sequence[tuple[datetime, Figures]]] = lambda _: (),
+        *,
         workers_are_on: bool,
-        past: Callable[[], Sequence[tuple[datetime, Figures]]] = lambda: (),
     ) -> None:
         self._past = past
         self.five = five(platform)
@@ -126,7 +126,7 @@ class Triggers:
             "triggers": [finding.as_dict() for finding in findings],
             **advice.verdict(firing, workers_are_on=self._workers_are_on),
             "would_have_changed": advice.would_have_changed(unanswered, workers_are_on=self._workers_are_on),
-            "forecasts": [each._asdict() for each in crossings(self._past(), self.five[0].threshold)],
+            "forecasts": [each._asdict() for each in crossings(self._past(self._database), self.five[0].threshold)],
             "platform": self._platform,
             "workers_are_on": self._workers_are_on,
             "checked_at": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),

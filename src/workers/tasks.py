@@ -1,6 +1,7 @@
 """The tasks, a line each: what they do is the runtime's."""
 
 from src.runtime.broker import TASK
+from src.runtime.trigger_checks import record_check
 from src.workers.celery_app import SWEEP, TRIGGER_CHECK, celery_app
 from src.workers.process import nova
 from src.workers.results import ExecutionFailed, report
@@ -19,4 +20,4 @@ def sweep_task() -> None:
 
 @celery_app.task(name=TRIGGER_CHECK, ignore_result=True)  # type: ignore[untyped-decorator]
 def trigger_check_task() -> None:
-    nova().trigger_checks.record(nova().triggers.check())
+    record_check(nova().database, nova().triggers.check())

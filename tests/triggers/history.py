@@ -36,7 +36,7 @@ class History:
         self.database.close()
 
     def triggers(self, *, platform: str = "heroku", workers_are_on: bool = False) -> Triggers:
-        return Triggers(self.database, platform=platform, workers_are_on=workers_are_on)
+        return Triggers(self.database, platform, workers_are_on=workers_are_on)
 
     def check(self, **options: Any) -> dict[str, Json]:
         """The triggers by name."""

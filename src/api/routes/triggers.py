@@ -8,6 +8,7 @@ from src.api.requests import StrictRoute
 from src.api.schemas import PROBLEMS
 from src.api.schemas_triggers import Advice, Check, CheckList
 from src.api.views import check_view
+from src.runtime.trigger_checks import page_of_checks
 
 router = APIRouter(tags=["triggers"], route_class=StrictRoute)
 
@@ -21,7 +22,7 @@ def check_triggers(nova: Installed) -> Response:
 @router.get("/triggers/checks", responses={200: {"model": CheckList}, **PROBLEMS})
 def list_checks(nova: Installed, limit: Limit = 53, skip: Skip = 0) -> Response:
     """What was found week by week, newest first."""
-    rows, total = nova.trigger_checks.page(limit=limit, skip=skip)
+    rows, total = page_of_checks(nova.database, limit=limit, skip=skip)
     return JSONResponse({"checks": list(map(check_view, rows)), "total": total})
 
 
