@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from src import terminal
-from src.bootstrap import Nova, build
+from src.bootstrap import build
+from src.commands.control import pause, rerun, resume, retry, stop
 from src.commands.keys import new_key, rotate_keys
-from src.commands.parts import ID, opened, see_through, started
+from src.commands.parts import ID, key_value, opened, see_through, split_pair, started
 from src.commands.schedules import schedules
 from src.commands.triggers import advise, triggers
 from src.core.about import about
-from src.core.errors import Invalid, NotReady, NovaError
+from src.core.errors import Invalid, NovaError
 from src.core.status import Status
 from src.database import migrate as migrate_database
 from src.doctor import examine
@@ -48,7 +49,7 @@ def cli() -> None:
 @click.option("--file", "files", multiple=True, metavar="KEY=PATH", help="A file's text (or base64) as context value.")
 def run(file: Path, values: tuple[str, ...], files: tuple[str, ...]) -> None:
     """Run the definition in FILE and print its result as JSON. Exits with 1 if the run fails."""
-    context = {**dict(map(_value, values)), **dict(map(_content, files))}
+    context = {**dict(map(key_value, values)), **dict(map(_content, files))}
     progress = terminal.Progress()
     with started(progress) as nova:
         draft, warnings = nova.read_draft(_json(file), name=file.stem)
@@ -109,24 +110,6 @@ def show(execution_id: int) -> None:
 
 @cli.command()
 @click.argument("execution_id", type=ID, required=False)
-def resume(execution_id: int | None) -> None:
-    """Continue unfinished executions from their last checkpoints: one, or all that no process drives any more."""
-    progress = terminal.Progress()
-    with started(progress) as nova:
-        free = nova.recover()
-        if execution_id is not None:
-            _refuse_unless_free(nova, execution_id, free)
-            free = [execution_id]
-        for each in free:
-            nova.dispatcher.resume_here(each)
-            see_through(nova, each)
-            click.echo(f"Execution {each} {nova.executions.status(each)}")
-        if not free:
-            click.echo("Nothing to resume: no execution is unfinished without a process that drives it.")
-
-
-@cli.command()
-@click.argument("execution_id", type=ID, required=False)
 @click.option("--all", "everything", is_flag=True, help="Every execution there is.")
 def verify(execution_id: int | None, everything: bool) -> None:
     """Check the history of executions against their graphs. Exits with 1 if anything is wrong."""
@@ -169,29 +152,12 @@ def migrate() -> None:
 
 cli.add_command(new_key)
 cli.add_command(rotate_keys)
-for command in (schedules, triggers, advise):
+for command in (resume, pause, stop, retry, rerun, schedules, triggers, advise):
     cli.add_command(command)
 
 
-def _refuse_unless_free(nova: Nova, execution_id: int, free: list[int]) -> None:
-    found = nova.executions.find(execution_id)
-    if execution_id not in free:
-        reason = "its lease has not run out yet" if found.row.status == Status.RUNNING else "it has nothing to resume"
-        raise NotReady(f"Execution {execution_id} is {found.row.status}: {reason}.")
-
-
-def _value(pair: str) -> tuple[str, Any]:
-    key, text = _split(pair)
-    try:
-        return key, json.loads(text)
-    except RecursionError:
-        raise click.BadParameter(f"{key} is nested too deeply") from None
-    except ValueError:
-        return key, text
-
-
 def _content(pair: str) -> tuple[str, str]:
-    key, path = _split(pair)
+    key, path = split_pair(pair)
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -200,13 +166,6 @@ def _content(pair: str) -> tuple[str, str]:
         return key, content.decode()
     except UnicodeDecodeError:
         return key, base64.b64encode(content).decode()
-
-
-def _split(pair: str) -> tuple[str, str]:
-    key, separator, rest = pair.partition("=")
-    if not (key and separator):
-        raise click.BadParameter(f"expected KEY=..., got {pair!r}")
-    return key, rest
 
 
 def _json(file: Path) -> Any:

@@ -39,6 +39,7 @@ from src.runtime.metrics import Metrics
 from src.runtime.presence import Presence
 from src.runtime.processes import Processes, own_name
 from src.runtime.queue import MAX_RUNG, Bell, Queue
+from src.runtime.reruns import Reruns
 from src.runtime.reviews import Reviews
 from src.runtime.run_pool import RunPool
 from src.runtime.schedules import Schedules
@@ -102,6 +103,7 @@ class Nova:
     figures: Figures
     metrics: Metrics
     triggers: Triggers
+    reruns: Reruns
     processes: Processes
     drain: Drain
     workers: Workers | None
@@ -309,6 +311,7 @@ def build(
             database, queue, tally.figures, gauges_of(database, inline, background, live.hub.count_watchers)
         ),
         triggers=Triggers(database, settings.platform, recent_checks, workers_are_on=celery is not None),
+        reruns=Reruns(database, executions, store, queue, queued_as, signals.changed),
         processes=processes,
         drain=drain,
         workers=_workers(celery, database, queue, processes),

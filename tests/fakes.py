@@ -315,4 +315,4 @@ def _kept_row(token: int, attempt: Attempt) -> Kept:
     status = ATTEMPT_STATUS[type(outcome)]
     why = outcome.error if isinstance(outcome, Failed) else None
     error = {"type": why.type, "message": why.message, "class": str(why.error_class)} if why else {}
-    return Kept(attempt.node_id, attempt.node_type, attempt.number, status, output, branch, token, error)
+    return Kept(attempt.node_id, attempt.node_type, attempt.number, status, output, branch, token, error=error)

@@ -131,6 +131,10 @@ class Summary(BaseModel):
     """The execution that has started this one, from its node `parent_node_id`, for its item `parent_item` (from 0)."""
     parent_node_id: str | None
     parent_item: int | None
+    origin_id: int | None
+    """The execution whose results stand here, for nodes that a retry or a rerun did not repeat."""
+    origin_node_id: str | None
+    """The node that was run again first."""
 
 
 class Execution(Summary):

@@ -45,6 +45,7 @@ def summary_view(row: Row[Any]) -> View:
     names = (
         "id", "task_id", "workflow_id", "workflow_version", "client_id", "status", "mode", "waiting_for", "error",
         "execution_time", "schedule_id", "parent_id", "parent_node_id", "parent_item",
+        "origin_id", "origin_node_id",
     )  # fmt: skip
     return {name: getattr(row, name) for name in names} | _moments(
         row, "created_at", "started_at", "completed_at", "wake_at", "fire_at"

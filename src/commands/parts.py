@@ -1,10 +1,12 @@
 """Nova's parts as commands need them, and the types of arguments that they share."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import click
 
@@ -44,7 +46,7 @@ def started(watch: Callable[[NodeChange], None]) -> Iterator[Nova]:
 def see_through(nova: Nova, execution_id: int) -> None:
     """Run here what an execution and its children have in the queue, until nothing of it goes on by itself."""
     under_way: dict[int, Future[None]] = {}
-    while nova.executions.goes_on(execution_id):
+    while under_way or nova.executions.goes_on(execution_id):  # what has just ended may wake another
         free = [each for each in nova.executions.queued(execution_id) if each not in under_way]
         for each in free[: AT_ONCE - len(under_way)]:
             under_way[each] = nova.dispatcher.submit(partial(nova.dispatcher.resume_here, each))
@@ -54,3 +56,21 @@ def see_through(nova: Nova, execution_id: int) -> None:
             time.sleep(LOOK_SECONDS)
         for each in [each for each, work in under_way.items() if work.done()]:
             under_way.pop(each).result()
+
+
+def key_value(pair: str) -> tuple[str, Any]:
+    """A context value from `KEY=VALUE`: JSON, or else text."""
+    key, text = split_pair(pair)
+    try:
+        return key, json.loads(text)
+    except RecursionError:
+        raise click.BadParameter(f"{key} is nested too deeply") from None
+    except ValueError:
+        return key, text
+
+
+def split_pair(pair: str) -> tuple[str, str]:
+    key, separator, rest = pair.partition("=")
+    if not (key and separator):
+        raise click.BadParameter(f"expected KEY=..., got {pair!r}")
+    return key, rest

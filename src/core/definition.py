@@ -7,7 +7,7 @@ from graphlib import CycleError
 
 from pydantic import ValidationError
 
-from src.core.errors import DefinitionError, Problem, escape_pointer, pointer_to
+from src.core.errors import DefinitionError, NotFound, Problem, escape_pointer, pointer_to
 from src.core.graph import DEFAULT_POLICY, ERROR, Edge, Graph
 from src.core.node import Kinds, Node
 from src.core.outcome import Json
@@ -39,13 +39,15 @@ def build_graph(definition: Mapping[str, Json], kinds: Kinds) -> Graph:
 
 def inner_definition(definition: Mapping[str, Json], subgraph: str) -> Mapping[str, Json]:
     """The graph inside a graph: `subgraph` is the JSON Pointer of the ids of the nodes that hold it. What an outer one
-    says of its runs holds inside too, unless the inner one says otherwise.
+    says of its runs holds inside too, unless the inner one says otherwise. Raises NotFound.
     """
     for part in subgraph.split("/")[1:]:
         node_id = part.replace("~1", "/").replace("~0", "~")
         handed_down = {name: definition[name] for name in HANDED_DOWN if name in definition}
-        holder = next(node for node in definition["nodes"] if node["id"] == node_id)
-        definition = {**handed_down, **holder["graph"]}
+        held = [node["graph"] for node in definition["nodes"] if node["id"] == node_id and "graph" in node]
+        if not held:
+            raise NotFound("graph inside node", node_id)
+        definition = {**handed_down, **held[0]}
     return definition
 
 

@@ -5,6 +5,7 @@ NovaError
 │   ├── DefinitionError   ... in a workflow's definition
 │   ├── ValueRefused      ... in a context: not JSON, too deep, too large
 │   ├── ReviewRefused     ... in a person's answer
+│   ├── RerunRefused      ... in what is to stand of an earlier execution
 │   ├── ScheduleRefused   ... in a schedule
 │   └── CredentialRefused ... in a credential
 ├── NotFound
@@ -82,6 +83,11 @@ class ScheduleRefused(Invalid):
 class CredentialRefused(Invalid):
     code = "credential_refused"
     summary = "The credential cannot be kept"
+
+
+class RerunRefused(Invalid):
+    code = "rerun_refused"
+    summary = "The execution cannot be run again like this"
 
 
 class NotFound(NovaError):

@@ -22,6 +22,8 @@ class Kept:
     output: Context
     branch: str | None
     lease_token: int
+    is_taken_over: bool = False
+    """It stands for an attempt of an earlier execution, and was written under no claim."""
     error: Context = field(default_factory=dict)
     """Type, message and class, where it failed."""
 
@@ -53,7 +55,7 @@ def _of_claims(history: History) -> Iterator[str]:
     if history.status.is_final and history.lease_owner is not None:
         yield f"it is {history.status}, and {history.lease_owner} still holds its lease"
     newest = min(1, history.lease_token)
-    for row in history.rows:
+    for row in (row for row in history.rows if not row.is_taken_over):
         if row.lease_token < newest:
             yield f"{_name(row)} was written under token {row.lease_token} after one under {newest}"
         newest = max(newest, row.lease_token)

@@ -33,6 +33,7 @@ SUMMARY = (
     Execution.execution_time, Execution.created_at, Execution.started_at, Execution.completed_at,
     Execution.schedule_id, Execution.fire_at,
     Execution.parent_id, Execution.parent_node_id, Execution.parent_item, Execution.subgraph,
+    Execution.origin_id, Execution.origin_node_id,
 )  # fmt: skip
 _ATTEMPTS = (
     select(ChainOfWork.node_id, ChainOfWork.status, ChainOfWork.attempt, ChainOfWork.execution_time)
@@ -43,6 +44,7 @@ _ATTEMPTS = (
 )
 WHOLE = select(
     *SUMMARY, Execution.initial_context, Execution.result, Execution.lease_token, Execution.lease_owner,
+    Execution.priority, Execution.depth,
     select(json_rows(*_ATTEMPTS.columns)).scalar_subquery().label("attempts"),
 )  # fmt: skip
 BY_ID = WHOLE.where(Execution.id == bindparam("which"))
@@ -98,9 +100,9 @@ class Executions:
         max_context_bytes: int,
     ) -> None:
         self._database = database
-        self._workflows = workflows
+        self.workflows = workflows
         self._clients = clients
-        self._max_context_bytes = max_context_bytes
+        self.max_context_bytes = max_context_bytes
 
     def order(
         self,
@@ -117,8 +119,8 @@ class Executions:
             NotFound: the workflow or the client.
             ValueRefused: the context cannot be kept.
         """
-        workflow = self._workflows.pinned(workflow_id)
-        given = plain_object(context, max_bytes=self._max_context_bytes, pointer="/initial_context")
+        workflow = self.workflows.pinned(workflow_id)
+        given = plain_object(context, max_bytes=self.max_context_bytes, pointer="/initial_context")
         client_id = workflow.client_id if client_slug is None else self._clients.id_of(client_slug)
         request = [workflow_id, given, client_slug, priority]
         return NewExecution(
@@ -248,7 +250,7 @@ class Executions:
         return violations(history)
 
     def _graph(self, row: Row[Any]) -> Graph:
-        return self._workflows.graph(row.workflow_id, row.workflow_version, row.subgraph)
+        return self.workflows.graph(row.workflow_id, row.workflow_version, row.subgraph)
 
     def _rows(self, execution_id: int) -> list[tuple[Row[Any], Context | None]]:
         """The attempts in the order they were written, each with its output."""
@@ -297,5 +299,13 @@ def _kept(row: Row[Any], output: Context | None) -> Kept:
     status = AttemptStatus(row.status)
     error = {"type": row.error_type, "message": row.error_message, "class": row.error_class}
     return Kept(
-        row.node_id, row.node_type, row.attempt, status, output or {}, row.decision_result, row.lease_token, error
+        row.node_id,
+        row.node_type,
+        row.attempt,
+        status,
+        output or {},
+        row.decision_result,
+        row.lease_token,
+        row.origin_attempt_id is not None,
+        error,
     )

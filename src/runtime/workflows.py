@@ -178,7 +178,8 @@ class Workflows:
             if connection.execute(query).first():
                 raise DuplicateName(name)
 
-    def _load_graph(self, workflow_id: int, version: int, subgraph: str | None = None) -> Graph:
+    def definition(self, workflow_id: int, version: int, subgraph: str | None = None) -> Definition:
+        """A version in native form, or the graph inside one. Raises NotFound."""
         query = select(WorkflowVersion.graph_definition).where(
             WorkflowVersion.workflow_id == workflow_id, WorkflowVersion.version == version
         )
@@ -186,7 +187,10 @@ class Workflows:
             definition = connection.execute(query).scalar()
         if definition is None:
             raise NotFound(f"version {version} of workflow", workflow_id)
-        return build_graph(inner_definition(definition, subgraph or ""), self._kinds)
+        return inner_definition(definition, subgraph or "")
+
+    def _load_graph(self, workflow_id: int, version: int, subgraph: str | None = None) -> Graph:
+        return build_graph(self.definition(workflow_id, version, subgraph), self._kinds)
 
 
 def _columns(draft: Draft) -> dict[str, Any]:

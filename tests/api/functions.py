@@ -1,6 +1,7 @@
 """Functions that the workflows of these tests call."""
 
 import asyncio
+import itertools
 import threading
 import time
 from pathlib import Path
@@ -98,3 +99,18 @@ def report_and_wait(context: Context, node: NodeInfo) -> Context:
     while not Path(context["go"]).exists():
         time.sleep(0.01)
     return {node.id: "done"}
+
+
+def fail_once(context: Context, node: NodeInfo) -> Context:
+    mark = Path(context["folder"]) / "has_failed"
+    if mark.exists():
+        return {"mended": True}
+    mark.touch()
+    raise ValueError("the supplier does not answer")
+
+
+COUNTER = itertools.count()
+
+
+def count_up(context: Context) -> Context:
+    return {"count": next(COUNTER)}

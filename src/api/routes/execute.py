@@ -68,15 +68,15 @@ async def execute_workflow(
             idempotency_key=idempotency_key,
         )
 
-    budget = 0.0 if async_mode else _budget_seconds(prefer, nova.settings.inline_budget_seconds)
+    budget = 0.0 if async_mode else budget_seconds(prefer, nova.settings.inline_budget_seconds)
     if budget > 0:
         found = await InlineRequest(nova, new, budget_seconds=budget, has_left=request.is_disconnected).answer()
     else:
         found = await run_in_threadpool(_enqueue, nova, new)
-    return _answer(request, prefer, found, waited=budget > 0)
+    return answer(request, prefer, found, waited=budget > 0)
 
 
-def _budget_seconds(prefer: dict[str, str], longest: float) -> float:
+def budget_seconds(prefer: dict[str, str], longest: float) -> float:
     """How long the request waits. `respond-async` alone: not at all (RFC 7240, 4.1); with `wait`, so long (4.3)."""
     try:
         wished = float(prefer.get("wait", "0" if "respond-async" in prefer else longest))
@@ -94,7 +94,7 @@ def _enqueue(nova: Nova, new: Any) -> Found:
     return nova.executions.find(execution_id)
 
 
-def _answer(request: Request, prefer: dict[str, str], found: Found, *, waited: bool) -> Response:
+def answer(request: Request, prefer: dict[str, str], found: Found, *, waited: bool) -> Response:
     """Who did not want to wait gets 202, however quick the run was."""
     status, here = Status(found.row.status), f"/executions/{found.row.id}"
     if not (status.is_final and waited):

@@ -1,0 +1,121 @@
+"""New executions from earlier ones: what has ended there stands, as rows that say where they come from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, literal, select, update
+
+from src.core.errors import NotAllowed
+from src.core.outcome import Context
+from src.core.rerun import Ended, taken_over
+from src.core.status import AttemptStatus, Mode, Status
+from src.core.values import plain_object
+from src.database import Database
+from src.models import ChainOfWork, Execution
+from src.runtime.audit import note
+from src.runtime.executions import Executions, Found
+from src.runtime.queue import Priority, Queue
+from src.runtime.rows import outcome_of
+from src.runtime.store import NewExecution, SqlStore
+
+RETRIED, RERUN = "execution.retried", "execution.rerun"
+SETTLED = (AttemptStatus.SUCCESS, AttemptStatus.FAILED)
+NOT_TAKEN_OVER = ("id", "execution_id", "lease_token", "attempt", "origin_attempt_id", "usage", "cpu_seconds")
+"""Columns of an attempt that are another's in the new execution, or would be counted twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reruns:
+    database: Database
+    executions: Executions
+    store: SqlStore
+    queue: Queue
+    queued_as: Mode
+    changed: Callable[..., None] = lambda *_: None
+    """Told of the executions that there are now, for those who watch."""
+
+    def retry(self, execution_id: int) -> int:
+        """Run again what has failed, and what comes after it; answers the new execution.
+
+        Raises:
+            NotFound
+            NotAllowed: it has not failed, and has not been stopped.
+        """
+        found = self.executions.find(execution_id)
+        if found.row.status not in (Status.FAILED, Status.STOPPED):
+            raise NotAllowed("be retried", execution_id, found.row.status)
+        error = found.row.error or {}
+        return self._start(RETRIED, found, found.row.workflow_version, {}, None, error.get("node_id"))
+
+    def rerun(self, execution_id: int, from_node: str, *, latest: bool = False, context: Context | None = None) -> int:
+        """Run `from_node` again, and what comes after it; answers the new execution.
+
+        Args:
+            latest: by the graph that the workflow has now, in place of the one that it had then.
+            context: laid over the initial context. What stands has not seen it.
+
+        Raises:
+            NotFound
+            NotAllowed: it has not ended.
+            RerunRefused: with everything that does not fit.
+            ValueRefused: the context cannot be kept.
+        """
+        found = self.executions.find(execution_id)
+        if not Status(found.row.status).is_final:
+            raise NotAllowed("be run again", execution_id, found.row.status)
+        patch = plain_object(context or {}, max_bytes=self.executions.max_context_bytes, pointer="/context")
+        pinned = self.executions.workflows.pinned(found.row.workflow_id)
+        version = pinned.version if latest else found.row.workflow_version
+        return self._start(RERUN, found, version, patch, from_node, from_node)
+
+    def _start(
+        self, action: str, found: Found, version: int, patch: Context, from_node: str | None, origin_node: str | None
+    ) -> int:
+        origin = found.row
+        graph = self.executions.workflows.graph(origin.workflow_id, version, origin.subgraph)
+        standing = set(taken_over(graph, self._ended(origin.id), from_node))
+        new = NewExecution(
+            origin.workflow_id,
+            version,
+            {**found.initial_context, **patch},
+            origin.client_id,
+            Priority(origin.priority),
+            is_held=self.executions.workflows.pinned(origin.workflow_id).paused_at is not None,
+        )
+        with self.database.write("rerun") as connection:
+            execution_id = self.store.enqueue_within(connection, new, mode=self.queued_as)
+            values = {"origin_id": origin.id, "origin_node_id": origin_node}
+            values |= {"subgraph": origin.subgraph, "depth": origin.depth}
+            connection.execute(update(Execution).where(Execution.id == execution_id).values(**values))
+            _take_over(connection, origin.id, execution_id, standing)
+            note(connection, action, f"execution/{origin.id}")
+        self.queue.ring(execution_id)
+        self.changed(execution_id)
+        return execution_id
+
+    def _ended(self, execution_id: int) -> list[Ended]:
+        with self.database.read() as connection:
+            rows = connection.execute(_settled(execution_id)).all()
+        return [Ended(row.node_id, row.node_type, outcome_of(row, {})) for row in rows]
+
+
+def _settled(execution_id: int) -> Any:
+    which = (ChainOfWork.execution_id == execution_id, ChainOfWork.status.in_(SETTLED))
+    return select(*ChainOfWork.__table__.columns).where(*which).order_by(ChainOfWork.id)
+
+
+def _take_over(connection: Connection, origin_id: int, execution_id: int, standing: set[str]) -> None:
+    """Each row as the first attempt of its node, written under no claim."""
+    rows: list[Row[Any]] = [row for row in connection.execute(_settled(origin_id)) if row.node_id in standing]
+    if not rows:
+        return
+    columns = [column for column in ChainOfWork.__table__.columns if column.name not in NOT_TAKEN_OVER]
+    own = {
+        "execution_id": literal(execution_id),
+        "lease_token": literal(0),
+        "attempt": literal(1),
+        "origin_attempt_id": func.coalesce(ChainOfWork.origin_attempt_id, ChainOfWork.id),
+    }
+    copies = select(*own.values(), *columns).where(ChainOfWork.id.in_(row.id for row in rows)).order_by(ChainOfWork.id)
+    connection.execute(insert(ChainOfWork).from_select([*own, *(column.name for column in columns)], copies))
