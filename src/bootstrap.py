@@ -50,6 +50,7 @@ from src.runtime.trigger_checks import recent_checks
 from src.runtime.wakes import Wakes
 from src.runtime.workers import Workers
 from src.runtime.workflows import Draft, Workflows
+from src.sandbox.e2b import rented
 from src.sandbox.executor import Level
 from src.sandbox.sandbox import Sandbox
 from src.sandbox.server_process import Installation
@@ -375,7 +376,9 @@ def _sandbox(settings: Settings, spawned: Callable[[float], None]) -> Sandbox:
     installation = Installation(find_packages(settings.packages), settings.network_ports)
     kept = usual_kept() if settings.sandbox_kept is None else settings.sandbox_kept
     slots = settings.sandbox_slots or usual_count()
-    return Sandbox(installation, slots=slots, least=settings.min_level, kept=kept, spawned=spawned)
+    elsewhere = rented(settings.e2b_api_key) if settings.code_executor == "e2b" else None
+    least = settings.min_level
+    return Sandbox(installation, slots=slots, least=least, kept=kept, spawned=spawned, elsewhere=elsewhere)
 
 
 def _policy(settings: Settings) -> CodePolicy:

@@ -14,6 +14,7 @@ from src.sandbox.slots import memory_bytes, usual_count
 
 MEBIBYTE = 1024 * 1024
 MENDS = {
+    Level.MICROVM: "",
     Level.FULL: "",
     Level.SECCOMP: "a kernel from 5.13 on with Landlock switched on (lsm=landlock,...) gives level full",
     Level.WEAK: "run Nova on Linux (x86_64 or aarch64) where a process may set a seccomp filter",
@@ -53,7 +54,9 @@ def _database(nova: Nova) -> Finding:
 def _sandbox(nova: Nova) -> Iterator[Finding]:
     found = nova.sandbox.open()
     level = found.executor.level
-    state: Literal["ok", "note", "wrong"] = "ok" if level is Level.FULL else "wrong" if level is Level.OFF else "note"
+    state: Literal["ok", "note", "wrong"] = (
+        "ok" if level.reaches(Level.FULL) else "wrong" if level is Level.OFF else "note"
+    )
     yield Finding(state, "sandbox", f"level {level}: {found.about}", MENDS[level])
     if isinstance(found.executor, ForkServerExecutor):
         yield from _walls(found.executor)

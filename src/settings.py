@@ -144,6 +144,13 @@ class Settings(BaseSettings):
     """Code of workflow authors runs behind walls of this level or stronger, or not at all. Without it: `seccomp` where
     others than this machine can reach the server, `weak` elsewhere, so that a laptop without walls can run examples."""
 
+    code_executor: Literal["local", "e2b"] = "local"
+    """Where the code of workflow authors runs: behind walls on this machine, or in a microVM at E2B for each execution,
+    for those who share no kernel. Where that is not to be had, no code runs."""
+
+    e2b_api_key: SecretStr = SecretStr("")
+    """For CODE_EXECUTOR=e2b, which needs the package `e2b`, too."""
+
     sandbox_packages: str = "pypdf"
     """Packages that code may import beside the standard library, with commas between: by import name, dependencies too.
     The examples read PDF files; every package is loaded ahead and costs memory."""

@@ -13,6 +13,8 @@ from src.core.outcome import Context, Json, Usage
 class Level(StrEnum):
     """How strong the walls around the code are, strongest first."""
 
+    MICROVM = "microvm"
+    """A machine of its own, with a kernel of its own."""
     FULL = "full"
     """Landlock decides which files can be read, seccomp which system calls can be made."""
     SECCOMP = "seccomp"

@@ -24,7 +24,7 @@ class Kept:
         """False at the end of the pipe."""
         data = os.read(descriptor, PIECE)
         self.has_more = len(data) == PIECE
-        self._keep(data)
+        self.add(data)
         return bool(data)
 
     def take_rest(self, descriptor: int) -> None:
@@ -35,7 +35,7 @@ class Kept:
         except BlockingIOError:
             pass
 
-    def _keep(self, data: bytes) -> None:
+    def add(self, data: bytes) -> None:
         self.total += len(data)
         self.kept += data[: max(0, self._limit - len(self.kept))]
 
@@ -59,8 +59,8 @@ class Printed(Kept):
     def last_line(self) -> str:
         return self._end.decode(errors="replace").rstrip().rpartition("\n")[2]
 
-    def _keep(self, data: bytes) -> None:
-        super()._keep(data)
+    def add(self, data: bytes) -> None:
+        super().add(data)
         self._end += data
         if b"\n" in data:
             del self._end[: self._end.rstrip().rfind(b"\n") + 1]
@@ -99,7 +99,7 @@ class Inbox(Kept):
             else:
                 yield message
 
-    def _keep(self, data: bytes) -> None:
+    def add(self, data: bytes) -> None:
         if not self.is_full:
             self._waiting += data
 

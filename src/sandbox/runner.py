@@ -72,7 +72,10 @@ class Line:
     def ask(self, message):
         with self._lock:
             self.write(message)
-            return self.read()
+            try:
+                return self.read()
+            except EOFError:
+                raise Permanent("where this code runs, nobody answers what it asks") from None
 
     def _read(self, length):
         content = bytearray()

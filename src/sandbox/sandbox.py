@@ -34,8 +34,14 @@ class Sandbox:
         least: Level,
         kept: int = 0,
         spawned: Callable[[float], None] = lambda _: None,
+        elsewhere: Callable[[], CodeExecutor] | None = None,
     ) -> None:
-        """`spawned`: told how many seconds the start of each child took."""
+        """
+        Args:
+            spawned: told how many seconds the start of each child took.
+            elsewhere: makes what runs all code instead of this machine. Raises Unavailable: then no code runs.
+        """
+        self._elsewhere = elsewhere
         self._installation = installation
         self._slots = slots
         self._kept = kept
@@ -99,6 +105,16 @@ class Sandbox:
         return found
 
     def _strongest(self) -> Found:
+        return self._here() if self._elsewhere is None else self._there(self._elsewhere)
+
+    def _there(self, elsewhere: Callable[[], CodeExecutor]) -> Found:
+        try:
+            return Found(elsewhere(), "the code of each execution runs in a microVM of its own")
+        except Unavailable as missing:
+            reason = f"code runs in microVMs alone (CODE_EXECUTOR), and there are none: {missing}"
+            return Found(RefusingExecutor(reason), reason)
+
+    def _here(self) -> Found:
         executor = ForkServerExecutor(self._installation, slots=self._slots, kept=self._kept)
         executor.spawned = self._spawned
         try:
