@@ -11,6 +11,7 @@ from src import terminal
 from src.bootstrap import build
 from src.commands.control import pause, rerun, resume, retry, stop
 from src.commands.keys import new_key, rotate_keys
+from src.commands.leaks import leak_scan
 from src.commands.parts import ID, key_value, opened, see_through, split_pair, started
 from src.commands.schedules import schedules
 from src.commands.triggers import advise, triggers
@@ -150,9 +151,7 @@ def migrate() -> None:
     click.echo("The database has the newest schema.")
 
 
-cli.add_command(new_key)
-cli.add_command(rotate_keys)
-for command in (resume, pause, stop, retry, rerun, schedules, triggers, advise):
+for command in (resume, pause, stop, retry, rerun, schedules, triggers, advise, new_key, rotate_keys, leak_scan):
     cli.add_command(command)
 
 

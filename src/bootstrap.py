@@ -15,6 +15,7 @@ from src.core.values import plain_object
 from src.database import Database, check_schema, prepare
 from src.extensions import find_packages, load_functions
 from src.formats import Definition, read_definition
+from src.logs import keep_out_of_logs
 from src.nodes import InstalledKinds
 from src.nodes.policy import CodePolicy
 from src.outside.outside import Outside
@@ -204,8 +205,7 @@ def build(
     settings: Settings, role: Role = Role.COMMAND, *, watch: Callable[[NodeChange], None] = lambda _: None
 ) -> Nova:
     """Plug the parts together. Opens nothing."""
-    if settings.failpoint:
-        arm(settings.failpoint)
+    _prepare_process(settings)
     database = Database(settings.database_url, pool_size=settings.database_pool_size)
     tally = Tally(database, Figures(database))
     sandbox = _sandbox(settings, tally.spawned)
@@ -304,7 +304,7 @@ def build(
         control=Control(
             database, queue, leases.lose, signals.changed, child_ended=wakes.child_ended, stopped=tally.stopped
         ),
-        reviews=Reviews(database, wakes, max_output_bytes=settings.max_output_bytes),
+        reviews=Reviews(database, wakes, max_output_bytes=settings.max_output_bytes, credentials_of=vault.of_client),
         audit=Audit(database),
         schedules=Schedules(database, executions),
         figures=tally.figures,
@@ -324,6 +324,12 @@ def build(
         _node_threads=node_threads,
         _presence=Presence(database),
     )
+
+
+def _prepare_process(settings: Settings) -> None:
+    keep_out_of_logs(settings.secrets)
+    if settings.failpoint:
+        arm(settings.failpoint)
 
 
 def _celery(settings: Settings) -> "Celery | None":

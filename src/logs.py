@@ -1,21 +1,24 @@
 """The log: lines to stdout, one formatter for Nova's, uvicorn's, Celery's and Alembic's. What is told is theirs to say.
 
 No line holds a value of a context. A database may quote one in its complaints, so of an exception the first line is
-told, and where it happened.
+told, and where it happened. Nor does any hold a secret that this process has met, whoever writes it and through what.
 """
 
 import logging
 import re
 import socket
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from traceback import TracebackException
+from traceback import TracebackException, format_exception
 from typing import IO, Any, Literal
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from src.core.about import ids
+from src.core.in_use import IN_USE
+from src.core.masking import Mask
 
 Format = Literal["auto", "json", "console"]
 HOST = socket.gethostname()
@@ -51,7 +54,7 @@ class _Lines:
         fields |= {name: value for name, value in record.__dict__.items() if name not in HIDDEN}
         if record.exc_info and record.exc_info[1]:
             fields["exception"] = _exception(record.exc_info[1])
-        return fields
+        return {name: IN_USE.masked(value) for name, value in fields.items()}
 
 
 class _Json(JsonFormatter, _Lines):
@@ -110,6 +113,28 @@ def write_logs(
     logger.propagate = not of
     for each in ABOUT_THEMSELVES:
         logging.getLogger(each).setLevel(max(level, logging.WARNING))
+
+
+def keep_out_of_logs(secrets: Mapping[str, str]) -> None:
+    """From now on no record holds one of these, or of those that are in use later, whichever handler writes it."""
+    IN_USE.hold("settings", Mask(secrets))
+    logging.setLogRecordFactory(_masked_record)
+
+
+def _masked_record(*arguments: Any, **more: Any) -> logging.LogRecord:
+    record = logging.LogRecord(*arguments, **more)
+    if not IN_USE:
+        return record
+    said = record.getMessage()
+    masked = IN_USE.masked(said)
+    if masked is not said:
+        record.msg, record.args = masked, ()
+    if record.exc_info and record.exc_info[1]:
+        told = "".join(format_exception(record.exc_info[1]))
+        masked = IN_USE.masked(told)
+        if masked is not told:
+            record.exc_info, record.exc_text = None, masked
+    return record
 
 
 def take_over_uvicorn(form: Format) -> None:

@@ -307,6 +307,13 @@ class Settings(BaseSettings):
         return [int(part) for part in _parts(self.outbound_ports)]
 
     @property
+    def secrets(self) -> dict[str, str]:
+        """What must stand in no line of a log."""
+        found = {name: value for name, value in self if isinstance(value, SecretStr)}
+        parts = {"database_password": normalise(self.database_url).password or ""}
+        return {**parts, **{name: value.get_secret_value() for name, value in found.items()}}
+
+    @property
     def credential_keys(self) -> list[str]:
         return _parts(self.encryption_keys.get_secret_value())
 

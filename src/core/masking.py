@@ -21,6 +21,7 @@ CUT = "\n[cut: "
 """Where what was printed is cut off, part of a secret may stand before it."""
 STARTS = (0, 2, 3)
 """The first character of base64 that depends on nothing before, after 0, 1 and 2 other bytes."""
+_MARK = re.compile(r"\[secret:\w+\]")
 _LINE_BREAKS = re.compile(r"\r?\n|\\r|\\n")
 
 
@@ -39,7 +40,7 @@ class Mask:
             if isinstance(value, int | float) and not isinstance(value, bool) and len(_text_of(value)) >= MIN_LENGTH:
                 self._numbers[value] = mark
         self._names = dict(sorted(found.items(), key=lambda each: -len(each[0])))
-        self._needles = {json.dumps(form, ensure_ascii=False)[1:-1] for form in self._names}
+        self._needles = {json.dumps(form, ensure_ascii=False)[1:-1]: mark for form, mark in self._names.items()}
         """The forms, as they stand within JSON."""
 
     def __bool__(self) -> bool:
@@ -66,6 +67,18 @@ class Mask:
             return True
         return "\\n" in written and any(needle in _LINE_BREAKS.sub("", written) for needle in self._needles)
 
+    def names_in(self, text: str) -> set[str]:
+        """Whose values stand there, in whatever form; marks are none."""
+        text = _MARK.sub("", text)
+        joined = _LINE_BREAKS.sub("", text)
+        forms = {**self._names, **self._needles}
+        return {mark for form, mark in forms.items() if form in text or form in joined}
+
+    @property
+    def count(self) -> int:
+        """How many secrets it knows."""
+        return len(set(self._names.values()))
+
     def _deep(self, value: Json) -> Json:
         if isinstance(value, str):
             return self.text(value)
@@ -86,12 +99,21 @@ class Mask:
                 text = re.sub(broken, self._names[form], text)
         return text
 
+    def excerpt(self, text: str) -> str:
+        """Likewise, of what somebody may have cut off without a word: in errors that quote an answer."""
+        return self._without_a_beginning(self.text(text), MIN_LENGTH) if self._names else text
+
     def _before_the_cut(self, text: str) -> str:
         head, cut, tail = text.rpartition(CUT)
+        return f"{self._without_a_beginning(head, MIN_LENGTH // 2 + 1)}{cut}{tail}"
+
+    def _without_a_beginning(self, text: str, shortest: int) -> str:
+        """`text` without the beginning of a secret at its end."""
+        end = text.rstrip("\n")
         for form, mark in self._names.items():
-            for length in range(min(len(form) - 1, len(head)), MIN_LENGTH // 2, -1):
-                if head.endswith(form[:length]):
-                    return f"{head[:-length]}{mark}{cut}{tail}"
+            for length in range(min(len(form) - 1, len(end)), shortest - 1, -1):
+                if end.endswith(form[:length]):
+                    return f"{end[:-length]}{mark}{text[len(end) :]}"
         return text
 
 

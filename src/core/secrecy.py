@@ -36,5 +36,8 @@ def _masked(outcome: Outcome, mask: Mask, branches: frozenset[str | None]) -> Ou
 
 def _masked_error(error: NodeError, mask: Mask) -> NodeError:
     return replace(
-        error, type=mask.text(error.type), message=mask.text(error.message), traceback=mask.text(error.traceback)
+        error,
+        type=mask.text(error.type),
+        message=mask.excerpt(error.message),
+        traceback=mask.excerpt(error.traceback),
     )

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from src.core.credentials import NO_CREDENTIALS, Credentials
 from src.core.errors import CredentialRefused, NotFound, NotReady, Problem, Unreadable, ValueRefused, pointer_to
-from src.core.masking import forms_of
+from src.core.in_use import IN_USE
+from src.core.masking import Mask, forms_of
 from src.core.outcome import Context, Json
 from src.core.values import plain_object
 from src.database import Database
@@ -50,7 +51,9 @@ class Vault:
                 opened = self._open(row, client_id)
                 values |= opened["values"]
                 plain |= set(opened["plain"])
-        return Credentials(values, plain)
+        credentials = Credentials(values, plain)
+        IN_USE.hold(client_id, credentials.mask)
+        return credentials
 
     def put(self, slug: str, name: str, values: Mapping[str, Any], plain: Collection[str] = ()) -> Stored:
         """Keep a flat object of values, in the place of what had this name.
@@ -64,6 +67,7 @@ class Vault:
             NoEncryptionKey
         """
         client_id = self._client(slug)
+        IN_USE.hold((client_id, name), Mask({key: value for key, value in values.items() if key not in plain}))
         problems = [*_problems(name, values, plain), *self._taken(client_id, name, values)]
         if problems:
             raise CredentialRefused(problems)

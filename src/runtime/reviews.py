@@ -1,6 +1,7 @@
 """The inbox of what waits for a person, and the answers. What an answer does to the run is the engine's to know."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, sel
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
+from src.core.credentials import NO_CREDENTIALS, Credentials
 from src.core.errors import AlreadyDecided, NotAllowed, NotFound, Problem, ReviewRefused
 from src.core.outcome import Context, WaitFor
 from src.core.review import APPROVE, REJECT, RETRY
@@ -50,7 +52,15 @@ class Pending:
 
 
 class Reviews:
-    def __init__(self, database: Database, wakes: Wakes, *, max_output_bytes: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        wakes: Wakes,
+        *,
+        max_output_bytes: int,
+        credentials_of: Callable[[int | None], Credentials] = lambda _: NO_CREDENTIALS,
+    ) -> None:
+        self._credentials_of = credentials_of
         self._database = database
         self._wakes = wakes
         self._max_output_bytes = max_output_bytes
@@ -72,13 +82,19 @@ class Reviews:
             AlreadyDecided: somebody was first, the time is over, or nobody had asked.
             Invalid: the decision is none of those that there are, the output not what the form asks for.
         """
-        output = answer.output
-        if output is not None:
-            output = plain_object(output, max_bytes=self._max_output_bytes, pointer="/output")
+        if answer.output is not None:
+            output = plain_object(answer.output, max_bytes=self._max_output_bytes, pointer="/output")
+            answer = replace(answer, output=output)
+        answer = self._without_secrets(execution_id, answer)
         with self._database.write("review") as connection:
             waiting = self._waiting(connection, execution_id, node_id)
             _check(waiting, answer)
-            values = {"decision": answer.decision, "comment": answer.comment, "output": output, "actor": answer.actor}
+            values = {
+                "decision": answer.decision,
+                "comment": answer.comment,
+                "output": answer.output,
+                "actor": answer.actor,
+            }
             row = {"execution_id": execution_id, "node_id": node_id, "attempt": waiting.row.attempt, **values}
             now = datetime.now(UTC)
             try:
@@ -90,6 +106,12 @@ class Reviews:
             connection.execute(insert(ExecutionEvent).values(**event, at=now))
             note(connection, "execution.review", f"execution/{execution_id}", after=values, actor=answer.actor)
         self._wakes.wake_if_due(execution_id)
+
+    def _without_secrets(self, execution_id: int, answer: Answer) -> Answer:
+        with self._database.read() as connection:
+            client_id = connection.execute(select(Execution.client_id).where(Execution.id == execution_id)).scalar()
+        mask = self._credentials_of(client_id).mask
+        return replace(answer, comment=mask.value(answer.comment), output=mask.value(answer.output))
 
     def _waiting(self, connection: Connection, execution_id: int, node_id: str) -> Pending:
         held = select(Execution.status).where(Execution.id == execution_id).with_for_update()

@@ -111,6 +111,18 @@ def test_what_stands_of_a_secret_before_a_cut_is_masked(shown: int) -> None:
     assert masked == f"logs {MARK}{CUT}1,000 more characters]"
 
 
+@pytest.mark.parametrize("shown", range(6, 13))
+def test_the_beginning_of_a_secret_at_the_end_of_an_excerpt_is_masked(shown: int) -> None:
+    assert Mask({"password": "correct horse"}).excerpt(f"400: {'correct horse'[:shown]}") == f"400: {MARK}"
+
+
+def test_what_is_found_is_told_by_name() -> None:
+    mask = Mask({"password": "correct horse", "token": "tok-123456", "word": "secret"})
+
+    assert mask.names_in("[secret:token] and correct+horse") == {MARK}
+    assert mask.count == 3
+
+
 def test_a_value_without_a_secret_is_not_even_copied() -> None:
     value = {"a": [1, 2, {"b": "nothing\nhere"}]}
 
