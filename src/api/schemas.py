@@ -70,6 +70,7 @@ class Client(BaseModel):
     slug: str
     name: str
     is_active: bool
+    max_concurrent: int | None
     created_at: datetime
 
 

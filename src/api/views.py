@@ -34,7 +34,8 @@ def version_view(row: Row[Any]) -> View:
 
 
 def client_view(row: Row[Any]) -> View:
-    return {name: getattr(row, name) for name in ("id", "slug", "name", "is_active")} | _moments(row, "created_at")
+    names = ("id", "slug", "name", "is_active", "max_concurrent")
+    return {name: getattr(row, name) for name in names} | _moments(row, "created_at")
 
 
 def credential_view(row: Row[Any]) -> View:

@@ -45,6 +45,8 @@ class Claim:
     woken_for: datetime | None = None
     """The time that it was woken for, by the clock that counts."""
     is_asked_to_pause: bool = False
+    is_limited: bool = False
+    """Only so many may run at once: others wait for its end."""
     interruptions: int = 0
     """How many runners have died in a row without a checkpoint between."""
     credentials: Credentials = NO_CREDENTIALS

@@ -14,4 +14,6 @@ class Client(Base):
     slug: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
     is_active: Mapped[bool] = mapped_column(default=True)
+    max_concurrent: Mapped[int | None]
+    """Executions for it that run at once; more wait in the queue, in order. Nothing: any number."""
     created_at: Mapped[datetime]

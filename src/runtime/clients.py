@@ -12,7 +12,14 @@ from src.database import Database
 from src.models import Client
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
-_LISTED: tuple[Any, ...] = (Client.id, Client.slug, Client.name, Client.is_active, Client.created_at)
+_LISTED: tuple[Any, ...] = (
+    Client.id,
+    Client.slug,
+    Client.name,
+    Client.is_active,
+    Client.max_concurrent,
+    Client.created_at,
+)
 
 
 class Clients:
@@ -46,14 +53,14 @@ class Clients:
             total: int = connection.execute(select(func.count()).select_from(Client)).scalar_one()
         return list(rows), total
 
-    def create(self, slug: str, name: str, *, is_active: bool = True) -> None:
+    def create(self, slug: str, name: str, *, is_active: bool = True, max_concurrent: int | None = None) -> None:
         """Raises Invalid, DuplicateSlug."""
         if not SLUG.fullmatch(slug):
             raise Invalid([Problem("/slug", "expected a-z, 0-9, _ and -, not at the beginning, 63 at most")])
-        row = {"slug": slug, "name": name, "is_active": is_active, "created_at": datetime.now(UTC)}
+        row = {"slug": slug, "name": name, "is_active": is_active, "max_concurrent": max_concurrent}
         try:
             with self._database.write("client") as connection:
-                connection.execute(insert(Client).values(**row))
+                connection.execute(insert(Client).values(**row, created_at=datetime.now(UTC)))
         except IntegrityError:
             raise DuplicateSlug(slug) from None
 

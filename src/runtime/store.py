@@ -18,11 +18,11 @@ from src.core.slice import HandOff, Reason
 from src.core.status import PAUSE, Mode, Status, may_become
 from src.core.store import Claim
 from src.database import Database
-from src.models import Execution
+from src.models import Client, Execution
 from src.models.columns import moment
 from src.runtime.audit import asked
 from src.runtime.blobs import fatten, slim
-from src.runtime.concurrency import has_room
+from src.runtime.concurrency import Limits, client_limit, has_room
 from src.runtime.figures import Figures
 from src.runtime.history import answers_to, interruptions_since, past_of
 from src.runtime.leases import HANDED_OFF, IN_THE_QUEUE, PAUSED, Leases, add_event
@@ -98,7 +98,7 @@ class SqlStore:
         at once it is queued, and to be claimed like any other. Raises KeyTaken.
         """
         graph = self._load_graph(new.workflow_id, new.workflow_version, None)
-        if graph.policy.max_concurrent is not None:
+        if graph.policy.max_concurrent is not None or self._is_client_limited(new.client_id):
             return self.enqueue(new, mode=Mode.INLINE)
         now = datetime.now(UTC)
         new, credentials = self._without_secrets(new)
@@ -120,6 +120,12 @@ class SqlStore:
         self._leases.hold(claim)
         self._signals.claimed(claim)
         return execution_id
+
+    def _is_client_limited(self, client_id: int | None) -> bool:
+        if client_id is None:
+            return False
+        with self._database.read() as connection:
+            return client_limit(connection, client_id) is not None
 
     def enqueue(self, new: NewExecution, *, mode: Mode) -> int:
         """Write the execution into the queue; answers its id. To be rung for at once. Raises KeyTaken."""
@@ -178,7 +184,8 @@ class SqlStore:
         # before the claim: a graph that cannot be built, credentials that cannot be read, must not hold a lease
         graph = self._load_graph(pinned.workflow_id, pinned.workflow_version, pinned.subgraph)
         credentials = self._credentials_of(pinned.client_id)
-        claim = self._take(execution_id, graph, credentials)
+        limits = Limits(graph.policy.max_concurrent, pinned.max_concurrent)
+        claim = self._take(execution_id, graph, credentials, limits)
         if claim is not None:
             self._leases.hold(claim)
             self._signals.claimed(claim)
@@ -214,8 +221,7 @@ class SqlStore:
         if seconds is not None:
             self._tally.ended(claim, verdict, seconds)
         logger.info("run ended" if verdict.status.is_final else "run waits", extra=_told(verdict, seconds))
-        is_limited = claim.graph.policy.max_concurrent is not None
-        if verdict.waits or verdict.error or claim.parent_id is not None or is_limited:
+        if verdict.waits or verdict.error or claim.parent_id is not None or claim.is_limited:
             self._settled(claim, verdict)
 
     def release(self, claim: Claim, hand_off: HandOff) -> None:
@@ -249,12 +255,11 @@ class SqlStore:
             "started_at": func.coalesce(Execution.started_at, datetime.now(UTC)),
         }
 
-    def _take(self, execution_id: int, graph: Graph, credentials: Credentials) -> Claim | None:
+    def _take(self, execution_id: int, graph: Graph, credentials: Credentials, limits: Limits) -> Claim | None:
         """One conditional update: of all who try, one wins."""
         query = update(Execution).where(Execution.id == execution_id, Execution.status.in_(may_become(Status.RUNNING)))
         with self._database.write("claim") as connection:
-            limit = graph.policy.max_concurrent
-            if limit is not None and not has_room(connection, execution_id, limit):
+            if not has_room(connection, execution_id, limits):
                 return None
             row = connection.execute(query.values(**self._taken()).returning(*_CLAIMED)).one_or_none()
             if row is None:
@@ -278,6 +283,7 @@ class SqlStore:
                 answers=answers_to(connection, execution_id, past),
                 woken_for=row.woken_for,
                 credentials=credentials,
+                is_limited=limits.are_any,
                 is_asked_to_pause=row.requested == PAUSE,
                 interruptions=interruptions_since(connection, execution_id, past) if row.lease_token > 1 else 0,
             )
@@ -295,9 +301,14 @@ def _entry(name: str, claim: Claim, attempts: Sequence[Attempt]) -> Entry:
     return Entry(name, claim.token, claim.execution_id, attempts=rows, children=children, blobs=blobs + big)
 
 
-_PINNED = select(
-    Execution.workflow_id, Execution.workflow_version, Execution.subgraph, Execution.client_id
-).where(Execution.id == bindparam("which"))  # fmt: skip
+_PINNED = (
+    select(
+        Execution.workflow_id, Execution.workflow_version, Execution.subgraph, Execution.client_id,
+        Client.max_concurrent,
+    )
+    .join(Client, Client.id == Execution.client_id, isouter=True)
+    .where(Execution.id == bindparam("which"))
+)  # fmt: skip
 _CLAIMED = (
     Execution.lease_token, Execution.task_id, Execution.initial_context, Execution.started_at, Execution.queue,
     Execution.client_id, Execution.parent_id, Execution.depth, Execution.requested, Execution.workflow_id,

@@ -34,7 +34,7 @@ class Wakes:
             self.wake_if_due(claim.execution_id)
         elif claim.parent_id is not None:
             self.child_ended(claim.parent_id)
-        if claim.graph.policy.max_concurrent is not None:
+        if claim.is_limited:
             self._queue.ring(*next_in_line(self._database, claim.execution_id))
 
     def child_ended(self, parent_id: int) -> None:

@@ -26,12 +26,22 @@ Values = Annotated[
 Plain = Annotated[list[str], Query(description="Keys whose values are no secrets, and may stand in logs and outputs.")]
 
 
+MaxConcurrent = Annotated[
+    int | None,
+    Field(ge=1, le=10_000, description="Runs for it at the same time; more wait in the queue, in order. Null: any."),
+]
+
+
 class NewClient(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     slug: str = Field(description="What requests call it: a-z, 0-9, _ and -.", pattern="^[a-z0-9][a-z0-9_-]{0,62}$")
     name: str | None = Field(None, min_length=1, max_length=MAX_NAME, description="The slug, where it says nothing.")
     is_active: bool = Field(True, description="Whether runs may be started for it.")
+    max_concurrent: MaxConcurrent = None
+
+
+NULLABLE = ("max_concurrent",)
 
 
 class ClientChange(BaseModel):
@@ -39,11 +49,12 @@ class ClientChange(BaseModel):
 
     name: str | None = Field(None, min_length=1, max_length=MAX_NAME)
     is_active: bool | None = None
+    max_concurrent: MaxConcurrent = None
 
 
 @router.post("", status_code=201, responses={201: {"model": Client}, **PROBLEMS})
 def create_client(new: NewClient, nova: Installed) -> Response:
-    nova.clients.create(new.slug, new.name or new.slug, is_active=new.is_active)
+    nova.clients.create(new.slug, new.name or new.slug, **new.model_dump(include={"is_active", "max_concurrent"}))
     return _shown(nova, new.slug, 201)
 
 
@@ -60,7 +71,8 @@ def get_client(slug: Slug, nova: Installed) -> Response:
 
 @router.patch("/{slug}", responses={200: {"model": Client}, **PROBLEMS})
 def change_client(slug: Slug, change: ClientChange, nova: Installed) -> Response:
-    nova.clients.change(slug, **change.model_dump(exclude_none=True))
+    given = change.model_dump(exclude_unset=True)
+    nova.clients.change(slug, **{name: value for name, value in given.items() if name in NULLABLE or value is not None})
     return _shown(nova, slug)
 
 
