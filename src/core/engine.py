@@ -264,4 +264,4 @@ class GraphEngine:
 
 
 def _waiting(failed: Failed, reason: WaitFor, until: datetime | None = None) -> Waiting:
-    return Waiting(reason, until, {}, failed.error, failed.output, failed.logs, failed.usage, failed.branch)
+    return Waiting(reason, until, failed.details, failed.error, failed.output, failed.logs, failed.usage, failed.branch)

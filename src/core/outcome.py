@@ -68,6 +68,8 @@ class Failed:
     """What it would have changed, where a person may want to see that. Changes nothing."""
     branch: str | None = None
     """Likewise, what it would have chosen."""
+    details: Context = field(default_factory=dict)
+    """What the next attempt needs to know, where there is one."""
 
 
 class WaitFor(StrEnum):

@@ -26,7 +26,7 @@ def _masked(outcome: Outcome, mask: Mask, branches: frozenset[str | None]) -> Ou
         case Succeeded():
             return masked
         case Failed(error=error):
-            return replace(masked, error=_masked_error(error, mask))
+            return replace(masked, error=_masked_error(error, mask), details=mask.value(masked.details))
         case Waiting(error=why, details=details):
             children = [replace(child, context=mask.value(child.context)) for child in masked.children]
             return replace(

@@ -9,6 +9,7 @@ from src.core.errors import DefinitionError, NotFound, Problem, pointer_to
 from src.core.node import Callee, Node, Visit
 from src.core.outcome import Json, Outcome
 from src.nodes.action import Action
+from src.nodes.agent import Agent
 from src.nodes.config import NodeConfig, NodeContext, Registered
 from src.nodes.decision import Decision
 from src.nodes.email_fetch import EmailFetch
@@ -37,6 +38,7 @@ KINDS: dict[str, type[NodeConfig]] = {
     "function": Function,
     "http_request": HttpRequest,
     "llm": Llm,
+    "agent": Agent,
     "image": Image,
     "email_send": EmailSend,
     "email_fetch": EmailFetch,

@@ -12,7 +12,7 @@ from pydantic import Field
 from src.core.outcome import Context, Failed, Json, NodeError, Outcome, Succeeded
 from src.nodes.chat import ModelError, ModelNode, Spent
 from src.nodes.config import NodeContext
-from src.nodes.llm import as_text
+from src.nodes.conversation import as_text
 from src.nodes.outward import Template, filled
 from src.outside.errors import OutsideError
 

@@ -56,8 +56,9 @@ def child_rows(claim: Claim, attempts: Iterable[Attempt]) -> tuple[list[Row], li
     rows: list[Row] = []
     blobs: list[Row] = []
     for attempt in attempts:
-        children = attempt.outcome.children if isinstance(attempt.outcome, Waiting) else ()
-        for place, child in enumerate(children):
+        if not isinstance(attempt.outcome, Waiting):
+            continue
+        for place, child in enumerate(attempt.outcome.children, attempt.outcome.details.get("first_item", 0)):
             context, found = slim(child.context)
             blobs += blob_rows(found, attempt.ended_at)
             rows.append(_child_row(claim, attempt, place, child) | {"initial_context": context})

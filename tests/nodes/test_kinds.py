@@ -15,6 +15,7 @@ MINIMAL: dict[str, Json] = {
     "function": {"function": "known"},
     "http_request": {"url": "https://api.example/"},
     "llm": {"prompt": "Hello"},
+    "agent": {"prompt": "Hello", "tools": ["look up"]},
     "image": {"prompt": "A lighthouse"},
     "email_send": {"host": "smtp.example", "from": "a@example.com", "to": "b@example.com", "text": "Hello"},
     "email_fetch": {"host": "imap.example", "username": "a", "password": "b"},
