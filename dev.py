@@ -72,6 +72,7 @@ def run(arguments: list[str]) -> int:
 
 def test(arguments: list[str]) -> int:
     install(DEVELOPMENT)
+    install_browser()
     return become("-m", "pytest", "-n", str(os.cpu_count() or 1), *arguments)
 
 
@@ -157,11 +158,27 @@ def install_ensurepip() -> None:
         sys.exit(f"{sys.executable} has no `ensurepip`, so it can make no virtual environment: install it first.")
     if os.geteuid() != 0:
         sys.exit("Python's venv package is missing. Run: sudo apt-get update && sudo apt-get install -y python3-venv")
-    say("Installing Debian's python3-venv ...")
+    if not apt_install("python3-venv"):
+        sys.exit("python3-venv could not be installed: apt-get's message above says why.")
+
+
+def install_browser() -> None:
+    """The tests of the page need a Chromium. Where it cannot be installed from here they say how."""
+    from tests.browsers import BrowserError, find_browser  # noqa: PLC0415 -- only this verb needs it
+
+    try:
+        find_browser()
+    except BrowserError as error:
+        may_install = os.geteuid() == 0 and shutil.which("apt-get") and "BROWSER_PATH" not in os.environ
+        if not (may_install and apt_install("chromium")):
+            say(f"{error} The tests of the page will fail.")
+
+
+def apt_install(package: str) -> bool:
+    say(f"Installing Debian's {package} ...")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "python3-venv"]):
-        if subprocess.call(["apt-get", *command], env=environment) != 0:
-            sys.exit("python3-venv could not be installed: apt-get's message above says why.")
+    commands = (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", package])
+    return all(subprocess.call(["apt-get", *command], env=environment) == 0 for command in commands)
 
 
 # The server that `run` starts.

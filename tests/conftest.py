@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from src.database import migrate
-from tests import servers
+from tests import browsers, servers
 
 POSTGRES = pytest.StashKey[servers.Postgres]()
 
@@ -63,6 +63,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [
         f"PostgreSQL: {postgres.description if postgres else f'none, {WITHOUT_POSTGRES}'}",
         f"Redis: {servers.describe_redis()}",
+        f"Browser: {browsers.describe_browser()}",
     ]
 
 

@@ -19,6 +19,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.api.door import FUNCTIONS, Json, action, function, line, rows, save, serving, transform
+from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_BODY = 1024 * 1024
@@ -27,10 +28,11 @@ MAX_BODY = 1024 * 1024
 class Server:
     """`python -m src serve` on a free port of this machine."""
 
+    port = 0
+    """Any that is free, where a subclass has not chosen one."""
+
     def __init__(self, database_url: str, *arguments: str, **environment: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = self.port or free_port()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "src", "serve", "--port", str(self.port), *arguments],
             cwd=ROOT,

@@ -45,16 +45,22 @@ export async function all(path, name, limit = 500, most = 5000) {
   }
 }
 
-// One execution as it happens. The browser itself comes back with Last-Event-ID when the connection breaks.
+// One execution as it happens. The browser itself comes back with Last-Event-ID when the connection breaks; where the
+// server has refused that, everything is told once more.
 export function follow(executionId, on) {
-  const source = new EventSource(`/executions/${executionId}/stream`);
-  for (const name of ["execution", "node", "started", "progress", "done"]) {
-    source.addEventListener(name, (event) => {
-      if (name === "done") source.close();
-      on(name, JSON.parse(event.data));
-    });
-  }
-  return () => source.close();
+  let source = null, later = null;
+  const open = () => {
+    source = new EventSource(`/executions/${executionId}/stream`);
+    for (const name of ["execution", "node", "started", "progress", "done"]) {
+      source.addEventListener(name, (event) => {
+        if (name === "done") source.close();
+        on(name, JSON.parse(event.data));
+      });
+    }
+    source.onerror = () => { if (source.readyState === EventSource.CLOSED) later = setTimeout(open, 2000); };
+  };
+  open();
+  return () => { clearTimeout(later); source.close(); };
 }
 
 const listeners = new Set();

@@ -1,7 +1,7 @@
 // The picture of a graph: SVG elements with their state in `data-state`, so that styles, tests and screen readers see it.
 
 import { layout } from "./layout.js";
-import { h, replace, s, seconds, sign } from "./dom.js";
+import { h, replace, s, seconds, sign, visible } from "./dom.js";
 
 const MARGIN = 18;
 const SCALES = [0.35, 0.5, 0.7, 0.85, 1, 1.25];
@@ -81,7 +81,7 @@ export class Graph {
   }
 
   node(box) {
-    const label = box.node.label || box.id;
+    const label = visible(box.node.label || box.id);
     const names = twoLines(label, box.width - 36, font(600, 12.5));
     const parts = {
       more: s("text", { class: "more", x: 13, y: names.length > 1 ? 48 : 41 }), sign: s("text", { class: "sign", x: box.width - 9, y: 20 }),
@@ -118,7 +118,7 @@ export class Graph {
     if (!line.condition) return path;
     const [first, second] = line.points;
     const at = this.plan.vertical ? { x: first.x + (second.x - first.x) * 0.5, y: first.y + 20 } : { x: first.x + 26, y: first.y + (second.y - first.y) * 0.5 };
-    const text = [...line.condition].slice(0, 12).join("");
+    const text = [...visible(line.condition)].slice(0, 12).join("");
     const half = text.length * 3.4 + 4;
     return s("g", null, path, s("rect", { class: "edge-label-ground", x: at.x - half, y: at.y - 8, width: 2 * half, height: 15, rx: 3 }),
       s("text", { class: "edge-label", x: at.x, y: at.y + 4, "text-anchor": "middle" }, text));
@@ -150,13 +150,13 @@ export class Graph {
     const facts = [told.state !== "pending" && told.time !== undefined ? seconds(told.time) : "", told.attempt > 1 ? `attempt ${told.attempt}` : ""];
     const more = told.message || [parts.box.node.type, ...facts.filter(Boolean)].join(" · ");
     parts.element.dataset.state = told.state;
-    parts.more.textContent = fit(more, parts.box.width - 22, font(400, 11));
+    parts.more.textContent = fit(visible(more), parts.box.width - 22, font(400, 11));
     parts.sign.textContent = told.state === "pending" ? "" : sign(told.state);
     parts.gone.setAttribute("width", told.state === "running" ? Math.round((told.progress ?? 0) * (parts.box.width - 8)) : 0);
     const words = [parts.label, parts.box.node.type, told.state === "pending" ? "" : told.state, ...facts, told.message].filter(Boolean).join(", ");
     parts.element.setAttribute("aria-label", words);
     parts.element.setAttribute("aria-pressed", String(this.chosen === id));
-    parts.title.textContent = words;
+    replace(parts.title, words);
   }
 
   paintFold(parts) {

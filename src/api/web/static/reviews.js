@@ -49,7 +49,7 @@ function card(review, onAnswered) {
   const buttons = review.decisions.map((each, place) => h("button", { type: "button", class: place === 0 ? "main" : each === "reject" ? "risk" : null, "data-decision": each, onclick: () => decide(each) }, WORDS[each] ?? each));
   return h("article", { class: "card", "aria-label": review.title ?? review.node_id },
     h("div", { class: "head" }, h("div", { class: "grow" }, h("h2", null, review.title ?? review.node_id),
-      h("p", null, h("a", { href: `#/executions/${review.execution_id}` }, `Execution ${review.execution_id}`), ` of ${review.workflow} · since `, when(review.since), review.due_at ? [" · due ", when(review.due_at)] : null, review.assignees?.length ? ` · for ${review.assignees.join(", ")}` : "")),
+      h("p", null, h("a", { href: `#/executions/${review.execution_id}` }, `Execution ${review.execution_id}`), " of ", h("bdi", null, review.workflow), " · since ", when(review.since), review.due_at ? [" · due ", when(review.due_at)] : null, review.assignees?.length ? [" · for ", h("bdi", null, review.assignees.join(", "))] : null)),
     ),
     review.error_type ? h("div", { class: "note", "data-tone": "amber" }, h("strong", null, review.error_type), h("pre", { class: "mono" }, review.error_message)) : null,
     h("div", { class: "two" }, h("div", null, h("h3", null, "What the node saw"), json(review.input), review.output ? [h("h3", null, "What it would change"), json(review.output)] : null),

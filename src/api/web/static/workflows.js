@@ -92,7 +92,7 @@ function runner(found) {
   const fields = formOf(schema, found.initial_context ?? {});
   const told = h("p", { class: "wrong", role: "alert" });
   const button = h("button", { class: "main" }, "Run");
-  const form = h("form", { "aria-label": "Run this workflow", onsubmit: async (event) => {
+  const form = h("form", { "aria-label": "Run this workflow", novalidate: true, onsubmit: async (event) => {
     event.preventDefault();
     const context = fields.read();
     if (context === null) return;

@@ -1,0 +1,55 @@
+"""Everybody can use it: with a keyboard, a screen reader, in dark and light, on a phone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.api.door import action, line, transform
+from tests.api.test_server import Server
+from tests.browser.parts import INVOICE, save, start
+
+AUDIT = (Path(__file__).parent / "audit.js").read_text(encoding="utf-8")
+Visit = Callable[..., Page]
+
+
+@pytest.fixture
+def places(server: Server) -> list[str]:
+    """Every view, with something in it."""
+    invoice = save(server, INVOICE)
+    broken = save(server, line(action("1 / 0", label="Divide"), name="broken"))
+    asked = save(server, line(transform(x=1), {"id": "look", "type": "review", "title": "Look"}, name="asked"))
+    runs = [start(server, each) for each in (invoice, broken, asked)]
+    views = [f"#/executions/{each}" for each in runs]
+    return ["#/workflows", f"#/workflows/{invoice}", "#/workflows/new", "#/executions", "#/reviews", "#/health", *views]
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)], ids=["light", "dark", "phone"])
+def test_every_view_has_names_contrast_and_fits(visit: Visit, places: list[str], width: int, dark: bool) -> None:
+    page = visit(places[0], width=width, dark=dark)
+
+    complaints = []
+    for place in places:
+        page.evaluate("place => { location.hash = place }", place)
+        expect(page.locator("main h1")).to_be_visible()
+        if "executions/" in place:
+            page.locator(".node").first.wait_for()
+        complaints += [f"{place}: {each}" for each in page.evaluate(f"({AUDIT})()")]
+
+    assert complaints == []
+
+
+def test_a_keyboard_reaches_everything(visit: Visit, server: Server) -> None:
+    page = visit(f"#/executions/{start(server, save(server, INVOICE))}")
+    expect(page.locator('[data-node="start"]')).to_have_attribute("data-state", "success")
+
+    page.locator('[data-node="start"]').focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+
+    expect(page.locator('[data-node="fetch_mail"]')).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("heading", name="Fetch the mail")).to_be_visible()
+    page.get_by_role("tab", name="Result").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Hand-offs and events")).to_have_attribute("aria-selected", "true")

@@ -1,0 +1,209 @@
+"""The page as people use it: run, watch, pause, answer, edit."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.api.door import action, line, transform
+from tests.api.test_server import Server
+from tests.browser.conftest import Visitor
+from tests.browser.parts import INVOICE, PageServer, let, save, start, step, wide
+
+Visit = Callable[..., Page]
+
+
+def status_of(page: Page, status: str) -> None:
+    expect(page.locator(f'main .head .badge[data-status="{status}"]')).to_be_visible()
+
+
+def node(page: Page, node_id: str, state: str) -> None:
+    expect(page.locator(f'[data-node="{node_id}"]')).to_have_attribute("data-state", state)
+
+
+def test_the_invoice_is_run_from_its_form_and_draws_itself_to_the_end(server: Server, visit: Visit) -> None:
+    save(server, INVOICE)
+    page = visit("#/workflows")
+
+    page.get_by_role("link", name="invoice").click()
+    page.get_by_label("Context (JSON)").fill(json.dumps({"mail": "under-limit.eml"}))
+    page.get_by_role("button", name="Run", exact=True).click()
+
+    status_of(page, "completed")
+    node(page, "find_total", "success")
+    node(page, "no_invoice", "skipped")
+    page.locator('[data-node="read_mail"]').click()
+    expect(page.get_by_text("PDF: ", exact=False).first).to_be_visible()  # the log of the node
+    expect(page.locator(".diff .added").filter(has_text="subject:")).to_be_visible()
+    expect(page.locator(".timeline .row")).to_have_count(9)
+
+
+def test_a_run_shows_what_is_under_way_and_is_paused_and_resumed(server: Server, visit: Visit, tmp_path: Path) -> None:
+    workflow_id = save(server, line(step("one"), step("two"), name="steps"))
+    execution_id = start(server, workflow_id, {"folder": str(tmp_path)}, wait=False)
+    page = visit(f"#/executions/{execution_id}")
+
+    node(page, "one", "running")
+    expect(page.locator('[data-node="one"] .more')).to_have_text("half way")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("pause requested")).to_be_visible()
+    let(tmp_path, "one")
+    status_of(page, "paused")
+    node(page, "one", "success")
+    page.get_by_role("button", name="Resume").click()
+    node(page, "two", "running")
+    let(tmp_path, "two")
+
+    status_of(page, "completed")
+
+
+def test_a_page_that_lost_its_server_goes_on_when_one_is_back(
+    visitor: Visitor, sqlite_url: str, tmp_path: Path
+) -> None:
+    first = PageServer(sqlite_url)
+    try:
+        first.wait_until_ready(60)
+        workflow_id = save(first, line(step("one"), step("two"), name="steps"))
+        execution_id = start(first, workflow_id, {"folder": str(tmp_path)}, wait=False)
+        visitor.url = f"http://127.0.0.1:{first.port}"
+        page = visitor.open(f"#/executions/{execution_id}")
+        let(tmp_path, "one")
+        node(page, "two", "running")
+    finally:
+        first.stop()
+
+    let(tmp_path, "two")
+    second = PageServer(sqlite_url, port=first.port)
+    try:
+        second.wait_until_ready(60)
+        status_of(page, "completed")
+        node(page, "two", "success")
+    finally:
+        page.close()
+        second.stop()
+
+
+def test_a_run_is_stopped_after_a_question(server: Server, visit: Visit, tmp_path: Path) -> None:
+    workflow_id = save(server, line(step("one"), name="to be stopped"))
+    page = visit(f"#/executions/{start(server, workflow_id, {'folder': str(tmp_path)}, wait=False)}")
+
+    page.get_by_role("button", name="Stop").click()
+
+    status_of(page, "stopped")
+    let(tmp_path, "one")
+    expect(page.get_by_role("button", name="Resume")).to_have_count(0)
+
+
+def test_an_error_is_shown_with_the_line_that_its_author_wrote(server: Server, visit: Visit) -> None:
+    document = line(action("total = 1\nfor part in []:\n    pass\ntotal / 0\n", label="Divide"), name="broken")
+    page = visit(f"#/executions/{start(server, save(server, document))}")
+
+    status_of(page, "failed")
+    expect(page.locator(".code-lines .marked")).to_have_text("4total / 0")
+    expect(page.get_by_role("alert").first).to_contain_text("ZeroDivisionError")
+
+
+def test_a_review_is_answered_where_it_stands(server: Server, visit: Visit) -> None:
+    form = {
+        "type": "object",
+        "required": ["account"],
+        "properties": {"account": {"type": "string", "title": "Account"}, "urgent": {"type": "boolean"}},
+    }
+    document = line(
+        transform(amount="{{ 1640 }}"), {"id": "look", "type": "review", "title": "May it be paid?", "form": form}
+    )
+    execution_id = start(server, save(server, {**document, "name": "approval"}))
+    page = visit("#/reviews")
+    card = page.get_by_role("article", name="May it be paid?")
+
+    card.get_by_role("button", name="Approve").click()
+    expect(card.get_by_text("At least 1 characters are needed.")).to_be_visible()
+    card.get_by_label("Account").fill("4711")
+    card.get_by_label("Comment").fill("as ordered")
+    card.get_by_role("button", name="Approve").click()
+
+    expect(card).to_have_count(0)
+    page.goto(f"http://127.0.0.1:{server.port}/#/executions/{execution_id}")
+    status_of(page, "completed")
+    page.get_by_role("tab", name="Hand-offs and events").click()
+    expect(page.locator(".events")).to_contain_text("as ordered")
+
+
+def test_a_form_is_made_from_the_inputs_of_a_definition(server: Server, visit: Visit) -> None:
+    document = line(transform(seen="{{ context.pages }}"), name="typed")
+    document["graph_definition"]["inputs"] = {
+        "type": "object",
+        "required": ["pages"],
+        "properties": {
+            "pages": {"type": "integer", "title": "Pages", "minimum": 1},
+            "region": {"enum": ["EU", "US"], "title": "Region"},
+            "draft": {"type": "boolean", "title": "Draft"},
+        },
+    }
+    page = visit(f"#/workflows/{save(server, document)}")
+
+    page.get_by_label("Pages").fill("0")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_text("At least 1.")).to_be_visible()
+    page.get_by_label("Pages").fill("7")
+    page.get_by_label("Region").select_option("US")
+    page.get_by_label("Draft").check()
+    page.get_by_role("button", name="Run", exact=True).click()
+
+    status_of(page, "completed")
+    result = json.loads(page.locator("pre.json").first.inner_text())
+    assert {"pages": 7, "region": "US", "draft": True}.items() <= result.items()
+
+
+def test_a_definition_is_edited_and_every_problem_shown_at_its_line(server: Server, visit: Visit) -> None:
+    workflow_id = save(server, line(transform(x="{{ 1 }}"), name="to be edited"))
+    page = visit(f"#/workflows/{workflow_id}")
+    page.get_by_role("tab", name="Definition").click()
+    area = page.get_by_label("Definition as JSON")
+    good = area.input_value()
+    keep = page.get_by_role("button", name="Save as new version")
+
+    area.fill(good.replace('"transform"', '"transfrom"').replace('"to": "end"', '"to": "nowhere"'))
+    expect(page.locator(".gutter .bad")).to_have_count(2)
+    lines = [int(text) for text in page.locator(".gutter .bad").all_inner_texts()]
+    texts = area.input_value().split("\n")
+    expect(keep).to_be_disabled()
+    area.fill("{ not JSON")
+    expect(page.get_by_text("This is not JSON")).to_be_visible()
+    area.fill(good.replace("{{ 1 }}", "{{ 2 }}"))
+    keep.click()
+    expect(page.locator("main .head .badge").filter(has_text="version 2")).to_be_visible()
+    page.get_by_role("tab", name="Versions").click()
+
+    assert ["transfrom" in texts[lines[0] - 1], "nowhere" in texts[lines[1] - 1]] == [True, True]
+    expect(page.locator(".diff .removed")).to_contain_text("{{ 1 }}")
+    expect(page.locator(".diff .added")).to_contain_text("{{ 2 }}")
+
+
+def test_a_thousand_nodes_are_folded_and_unfolded(server: Server, visit: Visit) -> None:
+    page = visit(f"#/executions/{start(server, save(server, wide(1000)))}")
+    fold = page.get_by_role("button", name="988 more nodes")
+
+    expect(fold).to_contain_text("✓ 988")
+    assert page.locator(".node").count() < 20
+    fold.click()
+    expect(page.locator(".node")).to_have_count(1003)
+    page.get_by_role("button", name="Fold this level").click()
+    expect(page.locator(".node")).to_have_count(15)
+
+
+def test_executions_come_into_the_list_as_they_happen(server: Server, visit: Visit) -> None:
+    workflow_id = save(server, line(transform(x=1), name="listed"))
+    page = visit(f"#/executions?workflow_id={workflow_id}")
+    expect(page.get_by_text("No execution is like this.")).to_be_visible()
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+
+    execution_id = start(server, workflow_id)
+
+    expect(page.get_by_role("link", name=f"#{execution_id}", exact=True)).to_be_visible()
+    page.get_by_label("Status").select_option("failed")
+    expect(page.get_by_text("No execution is like this.")).to_be_visible()
+    page.get_by_label("Execution or task id").fill(str(execution_id))
+    page.get_by_role("button", name="Open").click()
+    status_of(page, "completed")
