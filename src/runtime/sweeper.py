@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -45,11 +46,14 @@ class Sweeper:
         self._thread.start()
 
     def sweep(self) -> None:
-        for name, duty in self._duties.items():
-            try:
-                duty()
-            except (NotReady, SQLAlchemyError) as error:  # the next sweep sees to it
-                logger.warning("sweep: %s: %s", name, error.__class__.__name__)
+        """Each duty is a call of its own: a bug in one must not keep the others from theirs."""
+        with ThreadPoolExecutor(1, thread_name_prefix="duty") as apart:
+            for name, duty in self._duties.items():
+                error = apart.submit(duty).exception()
+                if isinstance(error, NotReady | SQLAlchemyError):  # the next sweep sees to it
+                    logger.warning("sweep: %s: %s", name, error.__class__.__name__)
+                elif error is not None:
+                    logger.error("sweep: %s", name, exc_info=error)
 
     def close(self) -> None:
         self._closed.set()

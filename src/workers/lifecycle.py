@@ -42,7 +42,7 @@ def _begin(sender: Any, **_: Any) -> None:
         is_idle=lambda: not state.active_requests,
     )
     parts.figures.gauges["worker_pool_used"] = lambda: len(state.active_requests)
-    parts.figures.gauges["worker_pool_size"] = lambda: sender.concurrency
+    parts.figures.gauges["worker_pool_size"] = lambda: sender.controller.concurrency
     parts.processes.bell_heard = watchdog.bell_heard
     parts.sweeper.add("watchdog", watchdog.look)
     parts.sweeper.start()
@@ -93,7 +93,7 @@ def _end_at(number: signal.Signals) -> None:
         os.write(_tell_the_end, b".")
         if not nova().drain.is_begun():
             nova().drain.begin(exit_code=128 + got)
-            state.should_stop = EX_OK
+            state.should_stop = state.should_stop or EX_OK  # whoever is deaf has a code of its own
         elif callable(celery_does):  # told again: whoever did this wants it to end now
             celery_does(got, frame)
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
+from celery.worker import state
 from sqlalchemy import func, select
 
 from src.core.status import Status
@@ -21,6 +22,7 @@ from src.runtime.queue import DEFAULT_QUEUE
 logger = logging.getLogger(__name__)
 
 EXIT_CODE = 70
+"""Other than 0, for platforms that start again only what has failed."""
 LAST_SECONDS = 20.0
 """Between asking the worker to end, and ending it."""
 
@@ -50,6 +52,7 @@ class Watchdog:
         self._clock = clock
         self._told = self._heard = count_heard()
         self._heard_at = clock()
+        self._has_ended = False
 
     def bell_heard(self) -> bool:
         """Whether a message has come since this was asked last."""
@@ -57,7 +60,8 @@ class Watchdog:
         return self._told != before
 
     def look(self) -> None:
-        if self.is_deaf():
+        if not self._has_ended and self.is_deaf():  # told twice, a worker would drop what it has
+            self._has_ended = True
             logger.error("deaf: work waits, nothing runs here, and no message came for %g s", self._seconds)
             _end()
 
@@ -81,4 +85,5 @@ def _end() -> None:
     timer = threading.Timer(LAST_SECONDS, os._exit, args=[EXIT_CODE])
     timer.daemon = True
     timer.start()
+    state.should_stop = EXIT_CODE
     os.kill(os.getpid(), signal.SIGQUIT)

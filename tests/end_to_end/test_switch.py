@@ -11,6 +11,7 @@ from celery.result import AsyncResult
 
 from src.runtime.broker import TASK, Broker, make_celery
 from tests import servers
+from tests.end_to_end import router
 from tests.end_to_end.fleet import PATIENCE_SECONDS, Fleet, Web, fleet
 from tests.end_to_end.processes import EFFECTS, ORDER, PAUSES, WORKFLOW
 from tests.runtime.building import call, eventually, graph
@@ -214,6 +215,23 @@ def test_a_run_that_passes_its_budget_goes_on_behind_a_202_and_its_node_is_not_k
     assert result["last"] != deployment.web.process.pid
     assert deployment.reasons(answer.body["id"]) == ["budget"]
     assert deployment.effects(answer.body["id"]) == {"first": 1, "hold": 1, "last": 1}
+
+
+def test_a_run_longer_than_the_patience_of_a_router_answers_202_in_time(
+    deployment: Deployment, context: dict[str, Any]
+) -> None:
+    """Scaled down; `python -m tests.end_to_end.router` is 40 s behind 30 s."""
+    workflow_id = deployment.id_of("naps", router.NAPS)
+    slow = context | {"seconds": 0.5}
+    with router.router(deployment.web.port, seconds=1.5) as way:
+        given_up = router.execute(way.url, workflow_id, slow | {"order": 2}, Prefer="wait=20")
+        answer = router.execute(way.url, workflow_id, slow, Prefer="wait=0.7")
+
+    deployment.result(answer.body["id"])
+    assert given_up.status == 504, "it would have been too late"
+    assert answer.status == 202
+    assert deployment.reasons(answer.body["id"])[0] in ("budget", "forecast")
+    assert deployment.effects(answer.body["id"]) == dict.fromkeys(router.STEPS, 1)
 
 
 def test_a_node_that_usually_takes_longer_than_there_is_time_is_started_elsewhere(
