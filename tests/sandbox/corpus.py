@@ -32,7 +32,7 @@ class Case:
     """For what must work: what it must answer."""
     network: bool = False
     needs: frozenset[str] = frozenset()
-    """`landlock`: only where modules can be found that were not loaded ahead, or the network be granted; `pypdf`."""
+    """`landlock`: only where modules can be found that were not loaded ahead, or the network be granted; a package."""
     limits: dict[str, Any] = field(default_factory=dict)
 
 
@@ -380,6 +380,8 @@ CONTROLS = [
     control("chance differs", "import random, uuid\ncontext['x'] = uuid.uuid4() != uuid.uuid4() and random.random() < 1", {"x": True}),
     control("a package that was named", "import io, pypdf, pypdf.annotations\nw = pypdf.PdfWriter()\nw.add_blank_page(9, 9)\n"
             "b = io.BytesIO()\nw.write(b)\ncontext['pages'] = len(pypdf.PdfReader(b).pages)", {"pages": 1}, needs=frozenset({"pypdf"})),
+    control("numpy", "import numpy\na = numpy.arange(9.0).reshape(3, 3)\ncontext['n'] = [float((a @ a).sum()), float(numpy.linalg.det(a + "
+            "numpy.eye(3)).round(6))]", {"n": [486.0, -5.0]}, needs=frozenset({"numpy"}), limits={"memory_mb": 512}),
     control("a package that is not there", "try: import numpy_of_another_world\nexcept ModuleNotFoundError: context['x'] = 1", {"x": 1}),
     control("itself, signalled", "import os\nos.kill(os.getpid(), 0)\ncontext['x'] = 1", {"x": 1}),
 ]  # fmt: skip

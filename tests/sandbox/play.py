@@ -7,7 +7,6 @@ A setting is what a deployment may look like: root, an ordinary user, a containe
 without. It is taken on by this process before the fork server starts, so it has to be a process of its own.
 """
 
-import importlib.util
 import json
 import os
 import socket
@@ -20,6 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from src.extensions import find_packages
 from src.sandbox.executor import CodeRequest, Limits
 from src.sandbox.fork_server import ForkServerExecutor
 from src.sandbox.inside.walls import bpf, identity
@@ -77,8 +77,7 @@ def main(setting: str, landlock: str, amounts: str) -> int:
         SETTINGS[setting]()
         targets = prepare(stack)
         os.environ["DATABASE_URL"] = "postgresql://nova:hunter2@127.0.0.1/nova"
-        found = importlib.util.find_spec("pypdf")
-        packages = {"pypdf": str(Path(found.origin).parents[1])} if found and found.origin else {}
+        packages = find_packages(["pypdf", "numpy"])
         installation = Installation(packages, [targets["port"]], landlock=landlock == "landlock")
         executor = ForkServerExecutor(installation, slots=4, kept=4)
         stack.callback(executor.close)
@@ -88,7 +87,14 @@ def main(setting: str, landlock: str, amounts: str) -> int:
         with ThreadPoolExecutor(4) as threads:
             wrong = [told for told in threads.map(lambda case: play(executor, case, targets), chosen) if told]
         wrong += what_is_wrong(executor, os.getpid())
-    report = {"played": len(chosen), "wrong": wrong, "level": strength.level, "own_users": strength.own_users}
+    left_out = sorted({need for case in CASES for need in case.needs - able})
+    report = {
+        "played": len(chosen),
+        "left_out_for_want_of": left_out,
+        "wrong": wrong,
+        "level": strength.level,
+        "own_users": strength.own_users,
+    }
     sys.stdout.write(json.dumps(report) + "\n")
     return 0
 

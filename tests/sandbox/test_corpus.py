@@ -83,6 +83,15 @@ def test_as_an_ordinary_user(setting: str, landlock: str) -> None:
     assert report["own_users"] is False
 
 
+def test_numpy_works_behind_the_walls() -> None:
+    pytest.importorskip("numpy", reason="numpy is not installed here, so its control was left out of the corpus")
+
+    report = play(sys.executable, "as-it-is", "landlock", "quick")
+
+    assert report["wrong"] == []
+    assert "numpy" not in str(report["left_out_for_want_of"])
+
+
 def test_the_self_test_notices_that_there_are_no_walls() -> None:
     wrong = what_is_wrong(SubprocessExecutor(), os.getpid())
 
