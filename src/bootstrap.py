@@ -112,6 +112,7 @@ class Nova:
     """None where the switch is off."""
     sweeper: Sweeper
     live: Live
+    _wakes: Wakes
     _background: RunPool
     _leases: Leases
     _ledger: Ledger
@@ -180,6 +181,7 @@ class Nova:
     def recover(self) -> list[int]:
         """Free the executions whose runner has let its lease run out; answers all that wait to be run."""
         recover(self.database)
+        self._wakes.wake_due()
         return self.executions.queued()
 
     def expose(self) -> None:
@@ -231,7 +233,7 @@ def build(
         credentials_of=vault.of_client,
         settled=lambda claim, verdict: wakes.settled(claim, verdict),  # noqa: PLW0108 -- it is made further down
         signals=signals,
-        tend=lambda parent_id: children.tend(parent_id),  # noqa: PLW0108
+        tend=lambda parent_id: wakes.children.tend(parent_id),  # noqa: PLW0108
         tally=tally,
     )
     node_threads = ThreadPoolExecutor(2 * settings.inline_threads, thread_name_prefix="node")
@@ -250,14 +252,11 @@ def build(
         give_up=lambda: queue.ring(*leases.give_up()),
     )
     celery = _celery(settings)
-    inline, background = (
-        RunPool(threads=settings.inline_threads, backlog=settings.inline_backlog),
-        RunPool(threads=settings.background_threads, backlog=MAX_RUNG, name="background"),
-    )
+    inline = RunPool(threads=settings.inline_threads, backlog=settings.inline_backlog)
+    background = RunPool(threads=settings.background_threads, backlog=MAX_RUNG, name="background")
     here = LocalBell(background, lambda execution_id: dispatcher.take(execution_id), is_open=drain.is_not_begun)  # noqa: PLW0108 -- the two know each other
     queue = Queue(database, _bell(settings, role, celery, here, processes))
-    children = Children(database, queue, leases.lose, signals.changed)
-    wakes = Wakes(database, queue, children)
+    wakes = Wakes(database, queue, Children(database, queue, leases.lose, signals.changed))
     queued_as = Mode.BACKGROUND if celery is None else Mode.CELERY
     executions = Executions(database, workflows, clients, max_context_bytes=settings.max_context_bytes)
     firing = Firing(database, workflows, executions, store, queue, queued_as=queued_as, announce=signals.changed)
@@ -275,7 +274,6 @@ def build(
     duties: dict[str, Callable[[], object]] = {
         "processes": processes.beat,
         "leases": lambda: tally.recovered(recover(database)),
-        "children": children.tend_all,
         "wakes": wakes.wake_due,
         "schedules": firing.fire_due,
         "queue": queue.ring_due,
@@ -316,6 +314,7 @@ def build(
         processes=processes,
         drain=drain,
         workers=_workers(celery, database, queue, processes),
+        _wakes=wakes,
         _background=background,
         sweeper=Sweeper(duties, seconds=settings.sweep_seconds, told=tally.swept),
         live=live,

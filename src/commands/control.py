@@ -21,12 +21,16 @@ def resume(execution_id: int | None) -> None:
         free = nova.recover()
         if execution_id is not None:
             free = [_freed(nova, execution_id, free)]
-        for each in free:
-            nova.dispatcher.resume_here(each)
-            see_through(nova, each)
-            click.echo(f"Execution {each} {nova.executions.status(each)}")
         if not free:
             click.echo("Nothing to resume: no execution is unfinished without a process that drives it.")
+        while free:
+            for each in free:
+                nova.dispatcher.resume_here(each)
+                see_through(nova, each)
+                click.echo(f"Execution {each} {nova.executions.status(each)}")
+            before, free = free, nova.recover() if execution_id is None else []  # an end may have woken others
+            if free == before:
+                break
 
 
 @click.command()

@@ -24,12 +24,12 @@ class Wakes:
     def __init__(self, database: Database, queue: Queue, children: Children) -> None:
         self._database = database
         self._queue = queue
-        self._children = children
+        self.children = children
 
     def settled(self, claim: Claim, verdict: Verdict) -> None:
         """An execution has ended that another may wait for, or waits for what may have happened already."""
         if verdict.error or any(wait.reason is WaitFor.CHILD for wait in verdict.waits):
-            self._children.tend(claim.execution_id)
+            self.children.tend(claim.execution_id)
         if verdict.waits:
             self.wake_if_due(claim.execution_id)
         elif claim.parent_id is not None:
@@ -39,11 +39,12 @@ class Wakes:
 
     def child_ended(self, parent_id: int) -> None:
         """It may have been the last one, or another's turn has come."""
-        self._children.tend(parent_id)
+        self.children.tend(parent_id)
         self.wake_if_due(parent_id)
 
     def wake_due(self) -> None:
-        """For the sweep: put all that is due into the queue."""
+        """For the sweep: put all that is due into the queue, and look after children."""
+        self.children.tend_all()
         self._wake(_DUE, {})
 
     def wake_if_due(self, execution_id: int) -> None:

@@ -286,3 +286,35 @@ def test_every_history_is_sound(deployment: Deployment) -> None:
     code, printed = deployment.members.installation.here("verify", "--all")
 
     assert code == 0, printed
+
+
+def test_the_children_of_a_map_spread_over_the_processes_of_the_workers(
+    deployment: Deployment, context: dict[str, Any]
+) -> None:
+    inner = graph("start -> nap, nap -> end", nap=call("nap"))
+    given = {"effects": "{{ context.effects }}", "seconds": 0.02}
+    each = {"type": "map", "items": "context.numbers", "graph": inner, "context": given, "concurrency": 8}
+    definition = graph("start -> each, each -> end", each=each)
+
+    ended = deployment.web.execute(deployment.id_of("map", definition), context | {"numbers": list(range(40))})
+    result = deployment.result(ended.body["id"])["each"]
+
+    assert [child["item"] for child in result] == list(range(40))
+    assert len({child["nap"] for child in result}) == 2, "the worker has two processes"
+
+
+def test_a_stop_kills_the_code_in_flight_on_a_worker(deployment: Deployment) -> None:
+    endless = {"type": "action", "code": "while True: pass", "timeout": 600}
+    definition = graph("start -> run, run -> end", run=endless) | {"queue": "analyst"}
+    quick = graph("start -> run, run -> end", run={"type": "action", "code": "context['x'] = 1"}) | {"queue": "analyst"}
+    stuck = deployment.web.enqueue(deployment.id_of("endless", definition))
+    eventually(
+        lambda: deployment.web.call(f"/executions/{stuck}").body["status"] == "running",
+        seconds=PATIENCE_SECONDS,
+        what="the start",
+    )
+
+    assert deployment.web.call(f"/executions/{stuck}/stop", {}).body["status"] == "stopped"
+
+    # The queue has one worker with one process: it takes another run when that code is gone.
+    assert deployment.result(deployment.web.enqueue(deployment.id_of("quick", quick))) == {"x": 1}
