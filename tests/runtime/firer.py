@@ -33,9 +33,9 @@ def main(url: str, folder: Path) -> None:
             made.database, made.workflows, executions, made.store, queue, queued_as=Mode.BACKGROUND, clock=now
         )
         while True:
+            now.wait_for_a_move()
             firing.fire_due()
-            replace(folder / f"{os.getpid()}.swept", now.read.isoformat())
-            time.sleep(0.01)
+            replace(folder / f"{os.getpid()}.swept", now.shown)
 
 
 class Hand:
@@ -43,11 +43,15 @@ class Hand:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.read = datetime.min
+        self.shown = ""
 
     def __call__(self, connection: Connection) -> datetime:
-        self.read = datetime.fromisoformat(self._path.read_text())
-        return self.read
+        return datetime.fromisoformat(self.shown)
+
+    def wait_for_a_move(self) -> None:
+        while (shown := self._path.read_text()) == self.shown:
+            time.sleep(0.005)
+        self.shown = shown
 
 
 def replace(path: Path, content: str) -> None:

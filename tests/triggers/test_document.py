@@ -1,12 +1,16 @@
 """CELERY_TRIGGERS.md: its queries are the ones that Nova runs, and every one runs as it stands on both databases."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from src.api.main import app
+from src.runtime.trigger_checks import recent_checks
 from src.triggers.checks import five
 from src.triggers.platform import LIMITS_SECONDS
 from tests.test_docs import commands_in
@@ -83,3 +87,29 @@ def test_every_link_of_the_document_leads_somewhere() -> None:
 
     assert linked
     assert all((ROOT / each).exists() for each in [*linked, *files])
+
+
+def test_beat_asks_for_the_check_once_a_week_and_its_task_keeps_what_was_found(sqlite_url: str) -> None:
+    code = (
+        "from src.workers.celery_app import celery_app\n"
+        "from src.workers.tasks import trigger_check_task\n"
+        "entry = celery_app.conf.beat_schedule['triggers']\n"
+        "assert entry['task'] == trigger_check_task.name, entry\n"
+        "assert (entry['schedule'].day_of_week, entry['schedule'].hour) == ({1}, {6}), entry\n"
+        "trigger_check_task()\n"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"DATABASE_URL": sqlite_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    with history_in(sqlite_url) as history:
+        [(_, results)] = recent_checks(history.database)
+    assert len(results["triggers"]) == 5
