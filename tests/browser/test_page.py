@@ -4,12 +4,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.api.door import action, line, transform
 from tests.api.test_server import Server
 from tests.browser.conftest import Visitor
 from tests.browser.parts import INVOICE, PageServer, let, save, start, step, wide
+from tests.browser.picture import PICTURE, draw
 
 Visit = Callable[..., Page]
 
@@ -207,3 +208,12 @@ def test_executions_come_into_the_list_as_they_happen(server: Server, visit: Vis
     page.get_by_label("Execution or task id").fill(str(execution_id))
     page.get_by_role("button", name="Open").click()
     status_of(page, "completed")
+
+
+def test_the_picture_of_the_readme_can_be_made_again(browser: Browser, server: PageServer, tmp_path: Path) -> None:
+    draw(browser, server, tmp_path, tmp_path / "page.png")
+
+    for picture in (tmp_path / "page.png", PICTURE):
+        content = picture.read_bytes()
+        assert content.startswith(b"\x89PNG")
+        assert len(content) < 200_000

@@ -1,6 +1,6 @@
 // One execution, live: the graph with its states, what ran when, and everything about the node that is chosen.
 
-import { follow, get, post } from "./api.js";
+import { call, follow, get } from "./api.js";
 import { attemptsOf } from "./attempt.js";
 import { badge, body, clock, figures, h, json, panel, replace, seconds, tabs, toast, when } from "./dom.js";
 import { Graph } from "./graph.js";
@@ -145,7 +145,8 @@ class Run {
       ["Time", found.execution_time !== null ? seconds(found.execution_time) : found.started_at ? seconds((Date.now() - Date.parse(found.started_at)) / 1000) : ""],
       ["Waits for", found.waiting_for ?? ""], ["Wakes", found.wake_at && !this.isOver ? when(found.wake_at) : ""],
       ["Mode", found.mode], ["Created", when(found.created_at)], ["Started", when(found.started_at)], ["Ended", when(found.completed_at)],
-      ["Version", `v${found.workflow_version}`], ["Task", h("span", { class: "mono" }, found.task_id)],
+      ["Version", `v${found.workflow_version}`],
+      ["Again from", found.origin_id ? h("a", { href: `#/executions/${found.origin_id}` }, `#${found.origin_id}`) : ""], ["Task", h("span", { class: "mono" }, found.task_id)],
     ]));
     this.drawError();
   }
@@ -165,8 +166,8 @@ class Run {
     const act = (name, word, kind, question) => h("button", { type: "button", class: kind, "data-act": name, onclick: () => this.act(name, question) }, word);
     const { status, requested } = this.found;
     if (this.isOver) {
-      return [status !== "completed" ? act("retry", "Retry", "main") : null,
-        act("rerun", this.chosen ? `Rerun from ${this.nameOf(this.chosen)}` : "Rerun", "")];
+      return [status === "failed" ? act("retry", "Retry", "main") : null,
+        this.chosen ? act("rerun", `Rerun from ${this.nameOf(this.chosen)}`, "") : h("span", { class: "hint" }, "Choose a node to rerun from it")];
     }
     const canResume = status === "paused" || requested === "pause";
     return [canResume ? act("resume", "Resume", "main") : act("pause", "Pause", ""), act("stop", "Stop", "risk", "Stop this execution? It cannot go on afterwards.")];
@@ -179,9 +180,9 @@ class Run {
 
   async act(name, question) {
     if (question && !window.confirm(question)) return;
-    const content = name === "rerun" && this.chosen ? { from_node: this.chosen } : name === "rerun" ? {} : undefined;
+    const isNew = name === "retry" || name === "rerun";
     try {
-      const answer = await post(`/executions/${this.id}/${name}`, content);
+      const answer = await call("POST", `/executions/${this.id}/${name}`, name === "rerun" ? { from_node: this.chosen } : undefined, isNew ? { Prefer: "respond-async" } : {});
       if (answer.id !== this.id) { location.hash = `#/executions/${answer.id}`; return; }
       Object.assign(this.found, answer);
       this.headKey = null;

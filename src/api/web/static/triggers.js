@@ -1,48 +1,70 @@
 // Triggers: the measured reasons to switch Celery on, and what they come to.
 
 import { get } from "./api.js";
-import { badge, body, empty, h, panel, s } from "./dom.js";
+import { badge, body, empty, figures, h, panel, s, table, when } from "./dom.js";
 
-const TONES = { met: "failed", triggered: "failed", critical: "failed", near: "waiting", warning: "waiting", ok: "completed", clear: "completed" };
+const WORDS = {
+  stay_inline: "Stay inline", mend_first: "Mend what fails first", switch_on: "Switch a worker on", keep_worker: "Keep the worker", may_switch_off: "The worker may be switched off",
+};
 
 export async function triggers() {
-  const title = h("div", { class: "head" }, h("h1", { class: "grow" }, "Triggers"));
-  let found;
-  try { found = await get("/triggers"); } catch (error) {
+  const head = h("div", { class: "head" }, h("h1", { class: "grow" }, "Triggers"));
+  let found, weeks;
+  try { [found, weeks] = await Promise.all([get("/triggers"), get("/triggers/checks?limit=26")]); } catch (error) {
     if (error.status !== 404) throw error;
-    return { content: [title, h("section", { class: "panel" }, empty("This server measures no triggers."))] };
+    return { content: [head, h("section", { class: "panel" }, empty("This server measures no triggers."))] };
   }
-  const checks = found.checks ?? found.triggers ?? [];
-  return { content: [title, verdictOf(found), h("div", { class: "checks" }, checks.map(check)), tree(found, checks)] };
+  head.append(h("span", { class: "hint" }, "the last 30 days, looked at ", when(found.checked_at)));
+  const history = weeks.checks.map((each) => each.results).reverse();
+  return { content: [head, verdict(found), h("div", { class: "checks" }, found.triggers.map((each) => check(each, history))), tree(found), forecasts(found)] };
 }
 
-function verdictOf(found) {
-  const text = found.verdict?.text ?? found.verdict ?? found.recommendation ?? "";
-  return text ? h("div", { class: "note" }, h("strong", null, typeof text === "string" ? text : JSON.stringify(text))) : [];
+function verdict(found) {
+  const isCalm = found.recommendation === "stay_inline" || found.recommendation === "keep_worker";
+  return panel(h("h2", null, WORDS[found.recommendation] ?? found.recommendation), body(
+    h("p", null, found.verdict), figures([["Workers", badge(found.workers_are_on ? "completed" : "queued", found.workers_are_on ? "on" : "off")], ["Platform", found.platform],
+      ["Answer", badge(isCalm ? "completed" : "waiting", isCalm ? "nothing to do" : "something to do")]]),
+    h("p", { class: "hint" }, found.would_have_changed.sentence)));
 }
 
-function check(each) {
-  const state = String(each.status ?? (each.met ? "met" : "ok"));
-  return h("section", { class: "panel check" }, h("div", { class: "head" }, h("h2", { class: "grow" }, each.title ?? each.name), badge(TONES[state] ?? "queued", state)),
-    h("p", { class: "big" }, shown(each.value), h("small", null, ` ${each.unit ?? ""}`)), h("p", { class: "hint" }, `Threshold ${shown(each.threshold)} ${each.unit ?? ""}`), spark(each.trend ?? each.history ?? [], each.threshold),
-    each.detail ?? each.explanation ? h("p", { class: "hint" }, each.detail ?? each.explanation) : null);
+function check(each, history) {
+  const trend = history.map((results) => results.triggers?.find((other) => other.name === each.name)?.value).filter((value) => typeof value === "number");
+  return h("section", { class: "panel check", "aria-label": each.title },
+    h("div", { class: "head" }, h("h2", { class: "grow" }, each.title), badge(each.fires ? "failed" : "completed", each.fires ? "fires" : "calm")),
+    h("p", { class: "big" }, shown(each.value), h("small", null, ` ${each.unit}`)),
+    h("p", { class: "hint" }, `fires above ${shown(each.threshold)}`), spark([...trend, each.value], each.threshold),
+    h("p", null, each.advice),
+    each.executions.length ? h("p", { class: "hint" }, "Runs: ", each.executions.slice(0, 8).map((id) => [h("a", { href: `#/executions/${id}` }, `#${id}`), " "])) : null,
+    h("details", null, h("summary", null, "The SQL behind it"), h("pre", { class: "json mono", tabindex: "0" }, each.query.trim())));
 }
 
-const shown = (value) => (typeof value === "number" ? Number(value.toPrecision(3)).toLocaleString() : value === null || value === undefined ? "—" : String(value));
+const shown = (value) => (typeof value === "number" ? Number(value.toPrecision(3)).toLocaleString() : "—");
 
-function spark(points, threshold) {
-  const values = points.map((point) => (typeof point === "number" ? point : point?.value)).filter((value) => typeof value === "number");
+function spark(values, threshold) {
   if (values.length < 2) return null;
-  const most = Math.max(...values, typeof threshold === "number" ? threshold : 0) || 1;
+  const most = Math.max(...values, threshold) * 1.05 || 1;
   const [width, height] = [220, 36];
   const y = (value) => height - 2 - (value / most) * (height - 4);
-  return s("svg", { width, height, role: "img", "aria-label": `Trend: ${values.map(shown).join(", ")}` },
-    typeof threshold === "number" ? s("line", { class: "spark-limit", x1: 0, x2: width, y1: y(threshold), y2: y(threshold) }) : null,
+  return s("svg", { width, height, role: "img", "aria-label": `Week by week: ${values.map(shown).join(", ")}` },
+    s("line", { class: "spark-limit", x1: 0, x2: width, y1: y(threshold), y2: y(threshold) }),
     s("polyline", { class: "spark", points: values.map((value, place) => `${(place / (values.length - 1)) * width},${y(value)}`).join(" ") }));
 }
 
-function tree(found, checks) {
-  const steps = found.decision_tree ?? found.tree;
-  if (Array.isArray(steps)) return panel("Decision tree", body(h("ol", { class: "tree" }, steps.map((step) => h("li", null, badge(step.answer === true || step.met ? "failed" : "completed", String(step.answer ?? (step.met ? "yes" : "no"))), h("span", null, step.question ?? step.text ?? step.title))))));
-  return checks.length ? panel("Decision tree", body(h("ol", { class: "tree" }, checks.map((each) => h("li", null, badge(each.met ? "failed" : "completed", each.met ? "yes" : "no"), h("span", null, `Is ${each.title ?? each.name} over ${shown(each.threshold)} ${each.unit ?? ""}?`)))))) : [];
+// The way to the answer: the server decides, this only draws the questions that led there.
+function tree(found) {
+  const firing = found.triggers.filter((each) => each.fires).map((each) => each.title);
+  const answer = (word) => (found.recommendation === word ? [" → ", h("strong", null, WORDS[word])] : null);
+  const step = (yes, question, outcome) => h("li", null, badge(yes ? "waiting" : "completed", yes ? "yes" : "no"), h("span", null, question, outcome));
+  const told = firing.length ? ` ${firing.join("; ")}.` : "";
+  const steps = found.workers_are_on
+    ? [step(firing.length > 0, `Does a trigger fire?${told}`, answer(firing.length ? "keep_worker" : "may_switch_off"))]
+    : [step(firing.length > 0, `Does a trigger fire?${told}`, answer("stay_inline")),
+      firing.length ? step(found.recommendation === "switch_on", "Is it one that a worker helps against?", answer("switch_on") ?? answer("mend_first")) : null];
+  return panel("Decision tree", body(h("ol", { class: "tree" }, step(found.workers_are_on, "Is a worker switched on?"), steps)));
+}
+
+function forecasts(found) {
+  if (!found.forecasts.length) return [];
+  return panel("What will be too slow before long", table([["Workflow", ""], ["p95", "num"], ["Weeks left", "num"], ["", "wide"]],
+    found.forecasts.map((each) => [h("a", { href: `#/workflows/${each.workflow_id}` }, each.workflow), `${shown(each.p95_seconds)} s`, shown(each.weeks), each.sentence])));
 }
