@@ -26,6 +26,18 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         raise ValueError(f"not offered in a schema: {', '.join(sorted(unoffered))}")
 
 
+def problems_of_inputs(graph_definition: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with the schema of what a run is given, where there is one."""
+    inputs = graph_definition.get("inputs")
+    if not isinstance(inputs, Mapping):
+        return []
+    try:
+        check_schema(inputs)
+    except ValueError as error:
+        return [Problem("/inputs", str(error))]
+    return []
+
+
 def problems_in(value: object, schema: Mapping[str, Any], at: str = "") -> list[Problem]:
     """What keeps `value` from being what `schema` describes; `at` is where the value stands."""
     try:

@@ -70,6 +70,11 @@ class ValueRefused(Invalid):
     summary = "The value cannot be kept"
 
 
+class InputsRefused(Invalid):
+    code = "inputs_refused"
+    summary = "The context is not what the workflow asks for"
+
+
 class ReviewRefused(Invalid):
     code = "review_refused"
     summary = "The review cannot be taken"

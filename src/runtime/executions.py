@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, func, select
 
-from src.core.errors import KeyReused, NotFound
+from src.core.errors import InputsRefused, KeyReused, NotFound
 from src.core.explain import Choice, reads_of, sources_of
 from src.core.graph import Graph
 from src.core.outcome import Context, Json
@@ -16,6 +16,7 @@ from src.core.status import AttemptStatus, Status
 from src.core.values import plain_object
 from src.core.verify import History, Kept, violations
 from src.database import Database
+from src.json_schema import problems_in
 from src.models import ChainOfWork, Execution, ExecutionEvent
 from src.models.columns import json_rows
 from src.runtime.blobs import fatten
@@ -118,15 +119,20 @@ class Executions:
         Raises:
             NotFound: the workflow or the client.
             ValueRefused: the context cannot be kept.
+            InputsRefused: it is not what the workflow's `inputs` describe.
         """
         workflow = self.workflows.pinned(workflow_id)
         given = plain_object(context, max_bytes=self.max_context_bytes, pointer="/initial_context")
         client_id = workflow.client_id if client_slug is None else self._clients.id_of(client_slug)
         request = [workflow_id, given, client_slug, priority]
+        whole = {**(workflow.initial_context or {}), **given}
+        inputs = self.workflows.graph(workflow_id, workflow.version).policy.inputs
+        if inputs and (problems := problems_in(whole, inputs, "/initial_context")):
+            raise InputsRefused(problems)
         return NewExecution(
             workflow_id,
             workflow.version,
-            {**(workflow.initial_context or {}), **given},
+            whole,
             client_id,
             priority,
             idempotency_key,

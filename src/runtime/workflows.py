@@ -18,6 +18,7 @@ from src.core.graph import Graph
 from src.core.node import Callee, Kinds
 from src.core.outcome import Context, Json
 from src.database import Database
+from src.json_schema import problems_of_inputs
 from src.models import Workflow, WorkflowVersion
 from src.runtime.audit import note
 
@@ -58,7 +59,7 @@ class Workflows:
             graph = build_graph(draft.graph_definition, self._kinds)
         except DefinitionError as error:
             problems += error.problems
-        problems += draft.refused
+        problems += [*draft.refused, *problems_of_inputs(draft.graph_definition)]
         if problems:
             raise DefinitionError(Problem(draft.pointer(found.pointer), found.detail) for found in problems)
         return graph
