@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
-from src.bootstrap import Nova, build
+from src.bootstrap import build
 from src.core.status import Status
+from src.nova import Nova
 from src.settings import Settings
 
 FUNCTIONS = "benchmarks.functions"

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from src.bootstrap import Nova, broker_of
+from src.bootstrap import broker_of
 from src.core.errors import NotReady
 from src.extensions import find_packages
+from src.nova import Nova
 from src.sandbox.executor import Level
 from src.sandbox.fork_server import ForkServerExecutor
 from src.sandbox.slots import memory_bytes, usual_count

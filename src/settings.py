@@ -10,10 +10,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from src.database import normalise
 from src.logs import Format
-from src.outside.breaker import Breakers
 from src.outside.guard import Allowed
 from src.outside.models import Models, read_prices
-from src.outside.outside import Outside
 from src.sandbox.executor import Level
 from src.triggers.platform import limit_seconds
 
@@ -291,16 +289,6 @@ class Settings(BaseSettings):
     def models(self) -> Models:
         key, prices = self.llm_api_key.get_secret_value(), read_prices(self.llm_prices)
         return Models(self.llm_base_url, key, self.llm_model, self.llm_image_model, prices)
-
-    def make_outside(self) -> Outside:
-        return Outside(
-            self.allowed,
-            self.web_ports,
-            self.outbound_max_bytes,
-            Breakers(failures=self.outbound_breaker_failures, open_seconds=self.outbound_breaker_seconds),
-            self.models,
-            self.sql_sqlite_folder,
-        )
 
     @property
     def web_ports(self) -> list[int]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 
-from src.bootstrap import Nova
+from src.nova import Nova
 
 MAX_ID = 2**63 - 1
 """What a BIGINT holds."""

@@ -27,8 +27,9 @@ from src.api.routes import (
     triggers,
     workflows,
 )
-from src.bootstrap import VERSION, Nova, Role, build
+from src.bootstrap import build
 from src.logs import runs_under_uvicorn, take_over_uvicorn
+from src.nova import VERSION, Nova, Role
 from src.settings import Settings, read_settings
 
 ROUTES = (

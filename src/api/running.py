@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 
 from fastapi.concurrency import run_in_threadpool
 
-from src.bootstrap import Nova
 from src.core.errors import Busy, KeyTaken
 from src.core.outcome import WaitFor
 from src.core.slice import Reason
 from src.core.status import Status
+from src.nova import Nova
 from src.runtime.callers import note_hang_up
 from src.runtime.executions import Found
 from src.runtime.store import NewExecution

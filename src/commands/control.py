@@ -5,10 +5,10 @@ import json
 import click
 
 from src import terminal
-from src.bootstrap import Nova
 from src.commands.parts import ID, key_value, opened, see_through, started
 from src.core.errors import NotReady
 from src.core.status import Status
+from src.nova import Nova
 
 
 @click.command()

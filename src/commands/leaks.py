@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from src.bootstrap import Nova
 from src.commands.parts import opened
+from src.nova import Nova
 from src.runtime.leaks import Leak, Search
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from src.bootstrap import Nova, build
+from src.bootstrap import build
 from src.core.engine import NodeChange
+from src.nova import Nova
 from src.settings import read_settings
 
 ID = click.IntRange(1, 2**63 - 1)

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from src import terminal
-from src.bootstrap import Nova
 from src.commands.parts import opened
 from src.core.errors import NotReady
+from src.nova import Nova
 from src.runtime.trigger_checks import record_check
 from src.settings import read_settings
 from src.triggers.checks import five

@@ -3,7 +3,8 @@
 import os
 from functools import cache
 
-from src.bootstrap import Nova, Role, build
+from src.bootstrap import build
+from src.nova import Nova, Role
 from src.settings import read_settings
 
 

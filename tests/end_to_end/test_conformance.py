@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from src.bootstrap import Nova, Role, build
+from src.bootstrap import build
 from src.core.engine import GraphEngine
 from src.core.outcome import Attempt, Context, Json
 from src.core.plan import Verdict
 from src.core.slice import HandOff
 from src.core.store import Claim, Store
 from src.formats import read_definition
+from src.nova import Nova, Role
 from src.runtime.leases import Leases, recover
 from src.runtime.ledger import Ledger
 from src.runtime.store import NewExecution, SqlStore

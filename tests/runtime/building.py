@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, text
 
-from src.bootstrap import Nova, build
+from src.bootstrap import build
 from src.core.engine import NodeChange
 from src.core.outcome import Attempt, Context, Json, Outcome, Succeeded
 from src.core.plan import Verdict
@@ -18,6 +18,7 @@ from src.core.store import Claim
 from src.database import Database
 from src.extensions import load_functions
 from src.nodes import InstalledKinds
+from src.nova import Nova
 from src.runtime.executions import Found
 from src.runtime.leases import Leases
 from src.runtime.ledger import Ledger

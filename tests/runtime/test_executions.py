@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from src.bootstrap import Nova
 from src.core.errors import NotFound, ValueRefused
 from src.core.status import Mode, Status
+from src.nova import Nova
 from src.runtime.executions import Filter
 from src.runtime.store import NewExecution
 from src.runtime.workflows import Draft

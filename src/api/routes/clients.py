@@ -10,7 +10,7 @@ from src.api.dependencies import Installed, Limit, Skip
 from src.api.requests import StrictRoute
 from src.api.schemas import PROBLEMS, Client, ClientList, Credential, CredentialList
 from src.api.views import client_view, credential_view
-from src.bootstrap import Nova
+from src.nova import Nova
 
 MAX_NAME = 200
 router = APIRouter(prefix="/clients", tags=["clients"], route_class=StrictRoute)

@@ -14,9 +14,9 @@ from src.api.requests import StrictRoute, preferences
 from src.api.running import InlineRequest
 from src.api.schemas import PROBLEMS, Accepted, Execution
 from src.api.views import accepted_view, execution_view, server_timing
-from src.bootstrap import Nova
 from src.core.errors import KeyTaken
 from src.core.status import Status
+from src.nova import Nova
 from src.runtime.executions import Found
 from src.runtime.queue import Priority
 from src.runtime.store import NewExecution

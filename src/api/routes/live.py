@@ -16,8 +16,8 @@ from starlette.status import WS_1008_POLICY_VIOLATION, WS_1012_SERVICE_RESTART
 from src.api.dependencies import Id, Installed
 from src.api.requests import StrictRoute
 from src.api.schemas import PROBLEMS, Progress
-from src.bootstrap import Nova
 from src.core.errors import NotReady
+from src.nova import Nova
 from src.runtime.live.notices import Board, moment_of
 from src.runtime.live.rows import Cursor
 

@@ -9,7 +9,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from src.api.schemas import Door
-from src.bootstrap import VERSION
+from src.nova import VERSION
 
 WEB = Path(__file__).parent.parent / "web"
 POLICY = (

@@ -14,7 +14,7 @@ from src.api.requests import StrictRoute, preferences
 from src.api.routes.execute import answer, budget_seconds
 from src.api.running import until_final
 from src.api.schemas import PROBLEMS, Accepted, Execution
-from src.bootstrap import Nova
+from src.nova import Nova
 from src.runtime.diffs import Diffs
 
 router = APIRouter(tags=["executions"], route_class=StrictRoute)

@@ -12,8 +12,8 @@ from src.api.requests import StrictRoute
 from src.api.schemas import PROBLEMS, Accepted
 from src.api.schemas_schedules import Preview, Schedule, ScheduleList
 from src.api.views import accepted_view, schedule_view, times_view
-from src.bootstrap import Nova
 from src.core.schedule import CatchUp, Overlap
+from src.nova import Nova
 from src.runtime.cron import MAX_LENGTH, Cron
 from src.runtime.schedules import ScheduleDraft
 

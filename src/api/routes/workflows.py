@@ -12,8 +12,8 @@ from src.api.errors import MAX_SHOWN, RefusedRequest, problem_view
 from src.api.requests import StrictRoute
 from src.api.schemas import PROBLEMS, Validation, Workflow, WorkflowList, WorkflowVersionList
 from src.api.views import version_view, workflow_view
-from src.bootstrap import Nova
 from src.core.errors import Invalid
+from src.nova import Nova
 
 router = APIRouter(prefix="/workflows", tags=["workflows"], route_class=StrictRoute)
 

@@ -1,0 +1,181 @@
+"""The parts of one process, and what it does with them as a whole. How they are plugged is in `bootstrap.py`."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+
+from src.core.errors import DefinitionError, Problem, ValueRefused
+from src.core.values import plain_object
+from src.database import Database, check_schema, prepare
+from src.formats import Definition, read_definition
+from src.nodes import InstalledKinds
+from src.nodes.policy import CodePolicy
+from src.outside.outside import Outside
+from src.runtime.audit import Audit
+from src.runtime.clients import Clients
+from src.runtime.control import Control
+from src.runtime.credentials import Vault
+from src.runtime.dispatcher import Dispatcher
+from src.runtime.drain import Drain
+from src.runtime.executions import Executions
+from src.runtime.figures import Figures
+from src.runtime.leases import Leases, recover
+from src.runtime.ledger import Ledger
+from src.runtime.live.parts import Live
+from src.runtime.metrics import Metrics
+from src.runtime.presence import Presence
+from src.runtime.processes import Processes
+from src.runtime.queue import Queue
+from src.runtime.reruns import Reruns
+from src.runtime.reviews import Reviews
+from src.runtime.run_pool import RunPool
+from src.runtime.schedules import Schedules
+from src.runtime.sweeper import Sweeper
+from src.runtime.wakes import Wakes
+from src.runtime.workers import Workers
+from src.runtime.workflows import Draft, Workflows
+from src.sandbox.executor import Level
+from src.sandbox.sandbox import Sandbox
+from src.settings import Settings
+from src.triggers.checks import Triggers
+
+VERSION = "0.1.0"
+MAX_NAME = 200
+
+logger = logging.getLogger(__name__)
+
+
+class Role(StrEnum):
+    """What a process is there for."""
+
+    WEB = "web"
+    WORKER = "worker"
+    COMMAND = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class Nova:
+    """The wired parts of one process. Nothing is connected, created or started before `start`."""
+
+    settings: Settings
+    database: Database
+    kinds: InstalledKinds
+    sandbox: Sandbox
+    outside: Outside
+    policy: CodePolicy
+    workflows: Workflows
+    clients: Clients
+    vault: Vault
+    executions: Executions
+    dispatcher: Dispatcher
+    queue: Queue
+    control: Control
+    reviews: Reviews
+    audit: Audit
+    schedules: Schedules
+    figures: Figures
+    metrics: Metrics
+    triggers: Triggers
+    reruns: Reruns
+    processes: Processes
+    drain: Drain
+    workers: Workers | None
+    """None where the switch is off."""
+    sweeper: Sweeper
+    live: Live
+    _wakes: Wakes
+    _background: RunPool
+    _leases: Leases
+    _ledger: Ledger
+    _node_threads: ThreadPoolExecutor
+    _presence: Presence
+
+    def open(self) -> None:
+        """Make ready to look: the schema fits. Raises NotReady with what to do."""
+        prepare(self.database)
+
+    def start(self) -> None:
+        """Make ready to run: the schema fits, and what a dead process of this machine held is free again.
+
+        Raises:
+            NotReady: with what to do.
+        """
+        self.open()
+        self.vault.check()
+        self._presence.enter(lambda: recover(self.database, alive=self._leases.owner))
+        if self.settings.is_exposed:
+            logger.warning("Others can reach this server and it asks for no key: put it behind a proxy that does.")
+
+    def serve(self, *, sweep: bool = True) -> None:
+        """Likewise, to stay: take what is queued, and be ready to be told that the process is about to end."""
+        self.start()
+        self.drain.watch()
+        if sweep:
+            self.sweeper.start()
+
+    def check(self) -> None:
+        """Raises NotReady where the database does not answer or has another schema."""
+        check_schema(self.database)
+
+    def read_draft(self, document: object, *, name: str | None = None) -> tuple[Draft, Sequence[Problem]]:
+        """A draft from a document in any accepted form, and what was read in another sense than it was written.
+
+        Args:
+            name: for a document that names itself nothing.
+
+        Raises:
+            DefinitionError, ValueRefused: with pointers into the document.
+        """
+        plain = plain_object(document, max_bytes=self.settings.max_body_bytes)
+        definition = read_definition(plain)
+        self._refuse_what_cannot_be_kept(definition)
+        name = definition.name or name
+        if not name or len(name) > MAX_NAME or not name.strip():
+            raise DefinitionError([Problem("/name", f"expected a name of 1 to {MAX_NAME} characters")])
+        draft = Draft(
+            name,
+            definition.graph,
+            definition.description,
+            definition.initial_context,
+            pointer=definition.pointer,
+            refused=tuple(self.policy.problems(definition.graph)),
+        )
+        return draft, (*definition.warnings, *_located(definition, self.policy.warnings(definition.graph)))
+
+    def _refuse_what_cannot_be_kept(self, definition: Definition) -> None:
+        """React Flow's graphs may come as text within the document, which the first look does not see into."""
+        try:
+            plain_object(definition.graph, max_bytes=2 * self.settings.max_body_bytes)
+        except ValueRefused as refused:
+            raise ValueRefused(_located(definition, refused.problems)) from None
+
+    def recover(self) -> list[int]:
+        """Free the executions whose runner has let its lease run out; answers all that wait to be run."""
+        recover(self.database)
+        self._wakes.wake_due()
+        return self.executions.queued()
+
+    def expose(self) -> None:
+        """Others have reached the server: from now on no code runs without walls, unless the operator has said so."""
+        if self.settings.sandbox_min_level is None:
+            self.sandbox.require(Level.SECCOMP)
+
+    def close(self) -> None:
+        self.sweeper.close()
+        self.dispatcher.close()
+        self._background.close()
+        self._node_threads.shutdown()
+        self._leases.close()
+        self._ledger.close()
+        self.live.close()
+        self.sandbox.close()
+        self.figures.flush()
+        self._presence.leave()
+        self.database.close()
+
+
+def _located(definition: Definition, problems: Iterable[Problem]) -> list[Problem]:
+    """The problems of a graph, with pointers into the document that was read."""
+    return [Problem(definition.pointer(each.pointer), each.detail) for each in problems]
