@@ -1,6 +1,6 @@
 """The five commands of a checkout, on a bare Python: each installs what it needs into .venv and goes on.
 
-python3 dev.py run [--once] [--port N]   start a server, run the example workflow on it, keep serving
+python3 dev.py run [--once] [--port N] [--example NAME]   start a server, run an example on it, keep serving
 python3 dev.py test [pytest arguments]   run the tests, on real databases
 python3 dev.py check                     everything that can be said about the code without running it
 python3 dev.py serve [arguments]         `python -m src serve`
@@ -36,6 +36,9 @@ PYTHON = str(BIN / "python")
 RUNTIME = ("requirements.txt",)
 DEVELOPMENT = ("requirements.txt", "requirements-dev.txt")
 
+EXAMPLES = ("invoice", "mail", "creative", "newsroom", "scan", "knowledge")
+FUNCTIONS = ",".join(f"examples.{name}.functions" for name in ("invoice", "newsroom", "knowledge"))
+STAND_IN_PORTS = {"port": 8600, "smtp-port": 8625, "imap-port": 8643}
 FIRST_PORT = 8000
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
@@ -60,10 +63,13 @@ def run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dev.py run")
     parser.add_argument("--once", action="store_true", help="stop when the example has finished")
     parser.add_argument("--port", type=int, help="default: the first free one from 8000")
+    parser.add_argument("--example", default="invoice", choices=EXAMPLES, help="default: invoice")
     options = parser.parse_args(arguments)
     install(RUNTIME)
-    with running_server(choose_port(options.port)) as server:
-        tour = subprocess.call([PYTHON, "-m", "examples.tour", "--url", server.url])
+    with stand_ins(options.example) as services, running_server(choose_port(options.port), services) as server:
+        tour = subprocess.call(
+            [PYTHON, "-m", "examples.tour", "--url", server.url, "--example", options.example, "--services", services]
+        )
         if options.once or tour != 0:
             return tour
         say(f"Nova is serving at {server.url}; Ctrl-C stops it.")
@@ -187,12 +193,12 @@ def apt_install(package: str) -> bool:
 class Server:
     """Nova as a child process. It keeps its output to itself while the example prints, and shows it from then on."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, services: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._held_back: list[str] | None = []
         self._process = subprocess.Popen(
             [PYTHON, "-m", "src", "serve", "--host", "127.0.0.1", "--port", str(port)],
-            env={"NOVA_FUNCTIONS": "examples.invoice.functions", "PYTHONUNBUFFERED": "1"} | os.environ,
+            env=environment(services) | os.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -238,16 +244,49 @@ class Server:
 
 
 @contextmanager
-def running_server(port: int) -> Iterator[Server]:
+def running_server(port: int, services: str) -> Iterator[Server]:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, signal.default_int_handler)
-    server = Server(port)
+    server = Server(port, services)
     try:
         server.wait_until_ready()
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def stand_ins(example: str) -> Iterator[str]:
+    """The services that an example calls; the invoice calls none. Answers their address."""
+    url = f"http://127.0.0.1:{STAND_IN_PORTS['port']}"
+    if example == "invoice":
+        yield url
+        return
+    ports = [word for name, port in STAND_IN_PORTS.items() for word in (f"--{name}", str(port))]
+    process = subprocess.Popen([PYTHON, "-m", "examples.services", *ports], start_new_session=True)
+    try:
+        deadline = time.monotonic() + READY_SECONDS
+        while not answers(f"{url}/notified"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit("The stand-in services of the examples could not be started: their message above says why.")
+            time.sleep(0.05)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(STOP_SECONDS)
+
+
+def environment(services: str) -> dict[str, str]:
+    """What the examples need, where nobody has said otherwise: with LLM_BASE_URL set, a real model answers."""
+    place = services.removeprefix("http://").partition(":")[0]
+    model = {"LLM_BASE_URL": f"{services}/v1", "LLM_MODEL": "stand-in", "LLM_IMAGE_MODEL": "stand-in"}
+    return {
+        "NOVA_FUNCTIONS": FUNCTIONS,
+        "OUTBOUND_ALLOW": ",".join(f"{place}:{port}" for port in STAND_IN_PORTS.values()),
+        "SQL_SQLITE_FOLDER": "data/invoices",
+        "PYTHONUNBUFFERED": "1",
+    } | ({} if os.environ.get("LLM_BASE_URL") else model)
 
 
 def answers(url: str) -> bool:

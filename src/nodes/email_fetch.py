@@ -16,7 +16,7 @@ from src.nodes.config import NodeContext
 from src.nodes.mail import MailNode, as_json
 from src.nodes.outward import FieldProblem, Template, Templates, filled, filled_text
 from src.outside.imap import ImapServer, Parts, Search
-from src.outside.smtp import Security
+from src.outside.sockets import Security
 
 PORTS = {"tls": 993, "starttls": 143, "none": 143}
 CRITERIA = re.compile(r"[\x20-\x7e]{1,1000}")

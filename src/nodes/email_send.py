@@ -16,7 +16,8 @@ from src.core.outcome import Outcome, Succeeded
 from src.nodes.config import NodeContext
 from src.nodes.mail import MailNode, addresses, attach, bare
 from src.nodes.outward import FieldProblem, Template, Templates, filled, filled_text
-from src.outside.smtp import Security, SmtpServer
+from src.outside.smtp import SmtpServer
+from src.outside.sockets import Security
 
 PORTS = {"tls": 465, "starttls": 587, "none": 25}
 

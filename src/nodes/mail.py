@@ -14,8 +14,7 @@ from src.nodes.config import NodeContext
 from src.nodes.outward import FieldProblem, OutwardNode, Template, filled, filled_text
 from src.outside.deadline import Deadline
 from src.outside.messages import DEFAULT_SECONDS
-from src.outside.smtp import Security
-from src.outside.sockets import Place
+from src.outside.sockets import Place, Security
 
 MAX_TEXT = 1_000_000
 MAX_PORT = 65_535

@@ -12,8 +12,7 @@ from typing import Any, Literal
 from src.outside.deadline import Deadline
 from src.outside.errors import Fault, Refused, TooLarge
 from src.outside.guard import Guard
-from src.outside.smtp import Security
-from src.outside.sockets import Place, connected, ended_in_time, fault_of, secured
+from src.outside.sockets import Place, Security, connected, ended_in_time, fault_of, secured, trusting
 
 Parts = Literal["all", "headers", "none"]
 ASKED = {"all": "(UID BODY.PEEK[])", "headers": "(UID BODY.PEEK[HEADER])"}
@@ -51,7 +50,7 @@ def fetch_mails(
         OutsideError
     """
     try:
-        imap = _Connection(guard, server, deadline, trust or ssl.create_default_context())
+        imap = _Connection(guard, server, deadline, trusting(server.security, trust))
         with _left(imap), ended_in_time(imap.sock, deadline):
             return _fetched(imap, server, search)
     except imaplib.IMAP4.abort as error:

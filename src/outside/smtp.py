@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from http import HTTPStatus
-from typing import Literal
 
 from src.outside.deadline import Deadline
 from src.outside.errors import Fault, OutsideError, Refused
 from src.outside.guard import Guard
-from src.outside.sockets import Place, connected, ended_in_time, fault_of, secured
+from src.outside.sockets import Place, Security, connected, ended_in_time, fault_of, secured, trusting
 
-Security = Literal["tls", "starttls", "none"]
 FINAL = HTTPStatus.INTERNAL_SERVER_ERROR
 """SMTP has the same thousandths: 4xx may pass, 5xx will not."""
 
@@ -42,7 +40,7 @@ def send_mail(
     Raises:
         OutsideError: nobody has it.
     """
-    trust = trust or ssl.create_default_context()
+    trust = trusting(server.security, trust)
     try:
         with _Connection(guard, server, deadline, trust) as smtp, ended_in_time(smtp.sock, deadline):
             if server.security == "starttls":

@@ -6,11 +6,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Literal
 
 from src.outside.deadline import Deadline
 from src.outside.errors import Fault, OutsideError, Refused
 from src.outside.guard import Guard
 
+Security = Literal["tls", "starttls", "none"]
 MAIL_PORTS = frozenset({25, 143, 465, 587, 993, 2525})
 
 
@@ -21,6 +23,13 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+
+def trusting(security: Security, trust: ssl.SSLContext | None) -> ssl.SSLContext:
+    """Reading the system's certificates takes its time: only where there is TLS. The other one trusts nobody."""
+    if trust is not None:
+        return trust
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if security == "none" else ssl.create_default_context()
 
 
 def connected(guard: Guard, place: Place, deadline: Deadline) -> socket.socket:
