@@ -138,7 +138,10 @@ class MemoryStore:
         with self._lock:
             row = self._fenced(claim)
             _write(row, claim.token, attempts)
-            row.become(verdict.status)
+            is_held = verdict.status is Status.WAITING and row.is_asked_to_pause
+            row.become(Status.PAUSED if is_held else verdict.status)
+            row.returns += is_held
+            row.is_asked_to_pause = False
             row.verdict = replace(verdict, result=_kept(verdict.result))
             self._note("settle", claim.execution_id, claim.token, attempts)
 

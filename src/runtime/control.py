@@ -14,11 +14,10 @@ from src.models import Execution, Workflow
 from src.models.columns import moment
 from src.runtime.audit import note
 from src.runtime.families import add_events, family, stop
-from src.runtime.leases import IN_THE_QUEUE, PAUSED, STOPPED
+from src.runtime.leases import IN_THE_QUEUE, PAUSED, RESUMED, STOPPED
 from src.runtime.queue import FOR_TURN, FOR_WORKFLOW, Queue
 
 PAUSE_REQUESTED = "pause_requested"
-RESUMED = "resumed"
 
 
 @dataclass(frozen=True, slots=True)

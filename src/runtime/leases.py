@@ -25,7 +25,8 @@ HANDED_OFF = "handed_off"
 PAUSED = Status.PAUSED.value
 WOKEN = "woken"
 STOPPED = Status.STOPPED.value
-ENDS_OF_CLAIMS = (RECOVERED, HANDED_OFF, PAUSED, WOKEN, STOPPED)
+RESUMED = "resumed"
+ENDS_OF_CLAIMS = (RECOVERED, HANDED_OFF, PAUSED, WOKEN, STOPPED, RESUMED)
 """Events after which the next claim is a new one, or the fence has been raised."""
 IN_THE_QUEUE = {"status": Status.QUEUED, "lease_owner": None, "lease_until": None, "queued_at": moment(0.0)}
 """The columns of an execution that goes back into the queue."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from sqlalchemy import FromClause, literal_column
 from sqlalchemy.dialects import postgresql, sqlite
 
-from src.core.status import Status
+from src.core.status import PAUSE, Status
 from src.models import Blob, ChainOfWork, Execution
 from src.models.columns import moment
 from src.runtime.queue import FOR_TURN
@@ -52,7 +52,7 @@ CHILD = [
 ]
 """Of these `lease_token` is the parent's: the fence under which they are written."""
 ATTEMPT = [column.name for column in CHAIN.columns if column.name not in ("id", "code_executed")]
-SETTLEMENT = ["status", "waiting_for", "wake_at", "result", "error", "completed_at", "execution_time"]
+SETTLEMENT = ["waiting_for", "wake_at", "result", "error", "completed_at", "execution_time"]
 BLOB = ["sha256", "content", "created_at"]
 
 BY_KEY = "AND executions.id = ANY (ARRAY(SELECT (each ->> '{}')::bigint FROM json_array_elements($1) AS each)) "
@@ -71,6 +71,7 @@ def statements(*, is_sqlite: bool, lease_seconds: float) -> dict[str, str]:
         "CASE WHEN r.workflow_id IS NULL THEN coalesce(executions.subgraph, '') || '/' || "
         "replace(replace(r.parent_node_id, '~', '~0'), '/', '~1') END"
     )
+    is_held = f"r.status = '{Status.WAITING}' AND executions.requested = '{PAUSE}'"
     lock = "" if is_sqlite else "FOR SHARE OF executions"
 
     def rows(table: FromClause, names: Iterable[str]) -> str:
@@ -98,7 +99,8 @@ def statements(*, is_sqlite: bool, lease_seconds: float) -> dict[str, str]:
         f"FROM {rows(EXECUTIONS, CHILD)} JOIN executions ON executions.id = r.parent_id AND {running} "
         f"{named.format('parent_id')}WHERE true ORDER BY r.place ON CONFLICT DO NOTHING",
         "settle": f"UPDATE executions SET {', '.join(f'{name} = r.{name}' for name in SETTLEMENT)}, "
-        f"lease_owner = NULL, lease_until = NULL FROM {rows(EXECUTIONS, ['id', 'lease_token', *SETTLEMENT])} "
+        f"status = CASE WHEN {is_held} THEN '{Status.PAUSED}' ELSE r.status END, requested = NULL, "
+        f"lease_owner = NULL, lease_until = NULL FROM {rows(EXECUTIONS, ['id', 'lease_token', 'status', *SETTLEMENT])} "
         f"WHERE executions.id = r.id AND {running} {named.format('id')}RETURNING executions.id, executions.lease_token",
     }
 
