@@ -41,6 +41,16 @@ def nap(context: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
     return {node.id: os.getpid()}
 
 
+def stamp(context: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
+    """An effect with its moment; then it takes as long as the context says."""
+    line = f"{node.execution_id} {node.id} {time.time():.6f}\n"
+    file = os.open(Path(context["effects"]), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, line.encode())
+    os.close(file)
+    time.sleep(context["pauses"][node.id])
+    return {node.id: f"{node.id} of {context['order']}"}
+
+
 def refuse(context: dict[str, Any]) -> None:
     raise ValueError("not today")
 

@@ -41,6 +41,13 @@ class Cluster:
         command = servers.postgres_command(self._bin, Path(self._folder), make_url(self.url).port or 5432)
         self._started_again.append(servers.start(f"exec {command}", self._folder, account))
 
+    def keep_moments_of_commits(self) -> None:
+        """From now on `pg_xact_commit_timestamp` answers."""
+        self._postgres.execute("ALTER SYSTEM SET track_commit_timestamp = on")
+        self.stop_at_once()
+        self.start_again()
+        self._postgres.wait_until_ready()
+
     def close(self) -> None:
         for process in [*self._started_again, self._process]:
             process.stop()

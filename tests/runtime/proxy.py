@@ -1,4 +1,4 @@
-"""A TCP proxy in front of PostgreSQL that fails as networks do: it cuts, it refuses, it loses an answer."""
+"""A TCP proxy in front of a server that fails as networks do: it cuts, it refuses, it loses an answer."""
 
 import socket
 import threading
@@ -40,7 +40,7 @@ class Proxy:
         self.lost = threading.Event()
         """Set when an answer was lost."""
         self.refused = 0
-        """Connections that came while it was down."""
+        """Connections that came while it was down, or the server away."""
         self._threads[0].start()
 
     def lose_the_answer_to(self, *marks: bytes) -> None:
@@ -85,7 +85,13 @@ class Proxy:
                 self.refused += 1
                 client.close()
                 continue
-            self._forward(Link(client, socket.create_connection(self._server)))
+            try:
+                server = socket.create_connection(self._server)
+            except OSError:  # it is away
+                self.refused += 1
+                client.close()
+                continue
+            self._forward(Link(client, server))
 
     def _forward(self, link: Link) -> None:
         with self._lock:

@@ -1,0 +1,24 @@
+"""A share of `python -m tests.end_to_end.chaos`, and what its schedule promises."""
+
+import pytest
+
+from tests.end_to_end.chaos import FAULTS, play, schedule
+
+EXECUTIONS = 120
+"""About 35 s; the command does as many as it is told."""
+SEED = 3
+
+
+@pytest.mark.timeout(400)
+def test_whatever_dies_nothing_is_lost_stuck_or_done_again() -> None:
+    report = play(SEED, EXECUTIONS)
+
+    assert report.is_sound, f"seed {SEED}: {report}"
+    assert report.faults.total() > 8
+    assert report.recovered > 0, "nothing was interrupted"
+
+
+def test_a_seed_is_a_schedule() -> None:
+    assert schedule(1, 30, list(FAULTS)) == schedule(1, 30, list(FAULTS))
+    assert {fault.name for seed in range(5) for fault in schedule(seed, 30, list(FAULTS))} == set(FAULTS)
+    assert schedule(1, 30, list(FAULTS)) != schedule(2, 30, list(FAULTS))
