@@ -3,6 +3,7 @@
 python -m benchmarks                              everything, about seven minutes
 python -m benchmarks --quick                      one short round of each: does it run?
 python -m benchmarks --only postgresql http-8     these alone
+python -m benchmarks --queue                      through the queue to a worker, beside a bare Celery task
 """
 
 import argparse
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report, servers
+from benchmarks import queue, report, servers
 from benchmarks.cases import FLOOR, PLACES, WORKLOADS, Group, groups
 from benchmarks.measure import Figures, alternate, figures
 
@@ -35,6 +36,8 @@ FULL, QUICK = Effort(rounds=5, seconds=2.0, warm_up=True), Effort(rounds=1, seco
 
 def main(arguments: list[str]) -> int:
     options = _parse(arguments)
+    if options.queue:
+        return queue.main()
     only, effort = set(options.only), QUICK if options.quick else FULL
     places, workloads = _chosen(only, PLACES), _chosen(only, WORKLOADS)
     rows: list[dict[str, Any]] = []
@@ -62,6 +65,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     told = f"of each sort that is named, these alone: {', '.join(names)}"
     parser.add_argument("--only", nargs="+", default=[], choices=names, metavar="NAME", help=told)
     parser.add_argument("--quick", action="store_true", help="one short round of each")
+    parser.add_argument("--queue", action="store_true", help="the way through the queue instead")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     return parser.parse_args(arguments)
 
