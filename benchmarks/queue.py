@@ -16,9 +16,10 @@ from sqlalchemy import select
 
 from benchmarks import bare, nova, report, servers
 from benchmarks.measure import CONTEXT
-from src.bootstrap import Nova, build
+from src.bootstrap import build
 from src.database import migrate
 from src.models import Execution
+from src.nova import Nova
 from src.runtime.broker import Broker, make_celery
 from src.settings import Settings
 from tests.end_to_end.fleet import WORKER, Member, fleet
