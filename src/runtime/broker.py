@@ -9,6 +9,7 @@ from typing import Any
 from celery import Celery
 from kombu import Queue as KombuQueue
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from src.runtime.queue import DEFAULT_QUEUE, Queued
 
@@ -92,6 +93,10 @@ _TRANSPORT: dict[str, Any] = {
 """Without the time-outs, a Redis that accepts and does not answer holds up a request for over a minute."""
 
 
+_UNHEARD = (OperationalError, RedisError, OSError, AttributeError)
+"""The last is kombu's, for a connection that is cut while several threads publish: its channel has lost it by then."""
+
+
 def count_answers(app: Celery) -> int:
     """How many workers answer within a second. Raises OSError where the broker does not."""
     try:
@@ -119,7 +124,7 @@ class CeleryBell:
                 priority=queued.priority,
                 expires=BELL_EXPIRES_SECONDS,
             )
-        except (OperationalError, OSError) as error:
+        except _UNHEARD as error:
             self._silent_until = time.monotonic() + SILENCE_SECONDS
             logger.warning("the broker does not answer: %s", type(error).__name__)
             return False

@@ -317,4 +317,4 @@ def test_a_stop_kills_the_code_in_flight_on_a_worker(deployment: Deployment) -> 
     assert deployment.web.call(f"/executions/{stuck}/stop", {}).body["status"] == "stopped"
 
     # The queue has one worker with one process: it takes another run when that code is gone.
-    assert deployment.result(deployment.web.enqueue(deployment.id_of("quick", quick))) == {"x": 1}
+    assert deployment.result(deployment.web.enqueue(deployment.id_of("quick code", quick))) == {"x": 1}

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from src.bootstrap import broker_of
 from src.runtime.broker import Broker, CeleryBell, make_celery
 from src.runtime.queue import Queued
 from src.settings import Settings
+from tests.runtime.proxy import proxied
 from tests.servers import free_port
 
 BELL = Queued(1, "7e0f3f0a-0000-4000-8000-000000000001", None, 1, 1)
@@ -87,3 +89,18 @@ def test_a_bell_is_heard_where_there_is_a_broker(redis_url: str) -> None:
 
     assert CeleryBell(app).ring(BELL)
     app.close()
+
+
+def test_a_bell_never_raises_however_often_its_connection_is_cut(redis_url: str) -> None:
+    with proxied(redis_url) as (proxy, url), ThreadPoolExecutor(4) as threads:
+        app = make_celery(Broker(url))
+        ringing = [threads.submit(lambda: [CeleryBell(app).ring(BELL) for _ in range(150)]) for _ in range(4)]
+        while not all(each.done() for each in ringing):
+            proxy.cut()
+            wait(ringing, timeout=0.05)
+
+        heard = [is_heard for each in ringing for is_heard in each.result()]
+        app.close()
+
+    assert len(heard) == 600
+    assert any(heard)
