@@ -31,6 +31,7 @@ class Cluster:
 
     def stop_at_once(self) -> None:
         """What `pg_ctl stop -m immediate` does: every process of it ends without another word."""
+        self._postgres.wait_until_ready()  # it may have been started just now
         pid = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGQUIT)
         eventually((self._folder / "ended").exists, what="the end of PostgreSQL")
