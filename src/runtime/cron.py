@@ -61,8 +61,8 @@ class Cron:
         return at if not_before < at <= until else not_before
 
     def explained(self) -> str:
-        """In English."""
-        return CronSim(self.expression, datetime.now(UTC)).explain()
+        """In English; nothing where it is no cron expression."""
+        return "" if self._mistake() else CronSim(self.expression, datetime.now(UTC)).explain()
 
     def _mistake(self) -> str | None:
         if len(self.expression) > MAX_LENGTH or len(self.expression.split()) != FIELDS:

@@ -74,9 +74,11 @@ class Firing:
             now = self._clock(connection)
             rows = connection.execute(_to_look_at(now).limit(MAX_DUE)).all()
         for row in rows:
-            if not _is_due(row, now):
+            if _cron(row).problems():
+                self._put_aside(row)
+            elif not _is_due(row, now):
                 self._set_back(row, now)
-        due = [row for row in rows if _is_due(row, now)]
+        due = [row for row in rows if _is_due(row, now) and not _cron(row).problems()]
         fired = [each for each in (self._fire(row, now) for row in due) if each is not None]
         started = [*self._give_turns(), *fired]
         if started:
@@ -87,7 +89,7 @@ class Firing:
 
     def _fire(self, row: Row[Any], now: datetime) -> int | None:
         """Deal with the times of a schedule that have come; answers the execution, where there is one."""
-        cron = Cron(row.cron, row.timezone)
+        cron = _cron(row)
         fire_at = cron.last(now, not_before=row.next_fire_at)
         new = self._order(row, fire_at)  # before the transaction: what cannot be ordered must not hold up the others
         with about(actor=f"schedule/{row.id}"), self._database.write("fire") as connection:
@@ -132,9 +134,15 @@ class Firing:
         with self._database.write("turn") as connection:
             return list(connection.execute(turn.returning(Execution.id)).scalars())
 
+    def _put_aside(self, row: Row[Any]) -> None:
+        """Nobody knows any more when it is due: its time zone is gone since an update, or its row was edited."""
+        logger.error("schedule %s is put aside: %s", row.id, _cron(row).problems()[0].detail)
+        with self._database.write("put_aside") as connection:
+            _move(connection, row, next_fire_at=None, last_fire_at=None)
+
     def _set_back(self, row: Row[Any], now: datetime) -> None:
         """The clock was ahead and has been set right: what comes next is sooner than it seemed."""
-        next_fire_at = Cron(row.cron, row.timezone).next(now)
+        next_fire_at = _cron(row).next(now)
         if next_fire_at != row.next_fire_at:
             with self._database.write("set_back") as connection:
                 _move(connection, row, next_fire_at=next_fire_at)
@@ -142,6 +150,10 @@ class Firing:
 
 _UNFINISHED = (Execution.schedule_id.is_not(None), Execution.completed_at.is_(None))
 _WAITS_FOR_TURN = (*_UNFINISHED, Execution.status == Status.PAUSED, Execution.waiting_for == FOR_TURN)
+
+
+def _cron(row: Row[Any]) -> Cron:
+    return Cron(row.cron, row.timezone)
 
 
 def _is_due(row: Row[Any], now: datetime) -> bool:

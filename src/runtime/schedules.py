@@ -80,7 +80,7 @@ class Schedules:
 
     def create(self, draft: ScheduleDraft) -> int:
         """Keep a schedule; answers its id. Raises ScheduleRefused, ValueRefused, NotFound."""
-        values = _columns(draft) | {"client_id": self._client_of(draft)}
+        values = _checked(draft) | {"client_id": self._client_of(draft)}
         with self._database.write("schedule_create") as connection:
             now = self._clock(connection)
             times = {"next_fire_at": _next(draft, now), "created_at": now, "updated_at": now}
@@ -98,7 +98,7 @@ class Schedules:
         """
         row = self.find(schedule_id).row
         draft = _draft(row, changes)
-        values = _columns(draft)
+        values = _checked(draft)
         if _ORDER & changes.keys():  # otherwise it can be switched off also when its client is not active any more
             values["client_id"] = self._client_of(draft)
         with self._database.write("schedule_change") as connection:
@@ -146,13 +146,17 @@ class Schedules:
         return new.client_id if draft.client_slug is not None else None
 
 
-def _columns(draft: ScheduleDraft) -> dict[str, Any]:
-    """All but the client. Raises ScheduleRefused."""
+def _checked(draft: ScheduleDraft) -> dict[str, Any]:
+    """Its columns, all but the client. Raises ScheduleRefused."""
     problems = draft.cron.problems()
     if draft.name is not None and not draft.name.isprintable():
         problems.append(Problem("/name", "expected a name of printable characters"))
     if problems:
         raise ScheduleRefused(problems)
+    return _columns(draft)
+
+
+def _columns(draft: ScheduleDraft) -> dict[str, Any]:
     return {
         "workflow_id": draft.workflow_id,
         "name": draft.name,
@@ -186,8 +190,8 @@ def _one(connection: Connection, schedule_id: int) -> Row[Any]:
 
 
 def _found(row: Row[Any], now: datetime) -> Found:
-    times = Cron(row.cron, row.timezone).some(now, SHOWN_TIMES) if row.enabled else []
-    return Found(row, times)
+    cron = Cron(row.cron, row.timezone)
+    return Found(row, cron.some(now, SHOWN_TIMES) if row.enabled and not cron.problems() else [])
 
 
 def _draft(row: Row[Any], changes: Mapping[str, Any]) -> ScheduleDraft:

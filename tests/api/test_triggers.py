@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from starlette.testclient import TestClient
 
 from src.__main__ import cli
-from tests.api.door import action, line, save, transform
+from tests.api.door import action, line, save, serving, transform
 from tests.api.test_server import post, running
 from tests.runtime.building import eventually, rows
 from tests.triggers.history import HANDED_OFF, history_in
@@ -118,6 +118,17 @@ def test_the_commands_keep_and_run_schedules(sqlite_url: str) -> None:
     assert command(sqlite_url, "schedules", "enable", "1").exit_code == 0
     assert command(sqlite_url, "schedules", "remove", "1").exit_code == 0
     assert command(sqlite_url, "schedules", "remove", "1").exit_code == 1
+
+
+def test_a_run_that_a_command_asks_a_schedule_for_is_taken_by_a_process_that_serves(sqlite_url: str) -> None:
+    with serving(sqlite_url, sweep_seconds=0.1) as client:
+        save(client, line(transform(x=1)))
+        command(sqlite_url, "schedules", "add", "1", "0 0 1 1 *", "--context", '{"n": 1}')
+
+        asked = command(sqlite_url, "schedules", "run", "1")
+
+        assert asked.stdout.startswith("Execution 1 is queued")
+        assert client.get("/executions/1?wait=20").json()["result"] == {"n": 1, "x": 1}
 
 
 def test_a_caller_that_hangs_up_while_its_run_goes_on_is_counted(sqlite_url: str, tmp_path: Path) -> None:

@@ -339,6 +339,19 @@ def test_a_run_is_made_for_the_client_of_its_schedule(house: House) -> None:
     assert house.executions.find(execution_id).row.client_id == client_id
 
 
+def test_a_schedule_whose_time_zone_has_gone_is_put_aside_and_holds_up_nobody(house: House) -> None:
+    lost = house.schedule()
+    house.schedule(name="other")
+    change(house.made.database, "UPDATE schedules SET timezone = 'Mars/Base' WHERE id = :id", id=lost)
+
+    assert len(house.sweep("2026-11-25 10:00")) == 1
+
+    found = house.found(lost)
+    assert (found.row.next_fire_at, found.next_times) == (None, [])
+    house.schedules.change(lost, {"timezone": "UTC"})
+    assert len(house.sweep("2026-11-25 11:00")) == 1
+
+
 def test_the_runs_of_a_schedule_that_was_deleted_stay(house: House) -> None:
     schedule_id = house.schedule()
     [execution_id] = house.sweep("2026-11-25 10:00")

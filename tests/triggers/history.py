@@ -15,6 +15,10 @@ from src.models import ChainOfWork, Client, Execution, ExecutionEvent, Schedule,
 from src.triggers.checks import Triggers
 
 Json = dict[str, Any]
+GRAPH = {
+    "nodes": [{"id": "start", "type": "start"}, {"id": "end", "type": "end"}],
+    "edges": [{"from": "start", "to": "end"}],
+}
 
 
 def ago(**time: float) -> datetime:
@@ -45,7 +49,7 @@ class History:
     def workflow(self, name: str = "invoice") -> int:
         if name not in self._workflows:
             now = ago(days=60)
-            made = {"created_at": now, "graph_definition": {"nodes": [], "edges": []}}
+            made = {"created_at": now, "graph_definition": GRAPH}
             workflow_id = self._add(Workflow, name=name, version=1, updated_at=now, **made)
             self._add(WorkflowVersion, workflow_id=workflow_id, version=1, sha256="", **made)
             self._workflows[name] = workflow_id
