@@ -7,6 +7,7 @@ A setting is what a deployment may look like: root, an ordinary user, a containe
 without. It is taken on by this process before the fork server starts, so it has to be a process of its own.
 """
 
+import importlib.util
 import json
 import os
 import socket
@@ -19,7 +20,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from src.extensions import find_packages
 from src.sandbox.executor import CodeRequest, Limits
 from src.sandbox.fork_server import ForkServerExecutor
 from src.sandbox.inside.walls import bpf, identity
@@ -77,7 +77,7 @@ def main(setting: str, landlock: str, amounts: str) -> int:
         SETTINGS[setting]()
         targets = prepare(stack)
         os.environ["DATABASE_URL"] = "postgresql://nova:hunter2@127.0.0.1/nova"
-        packages = find_packages(["pypdf", "numpy"])
+        packages = {name: folder for name in ("pypdf", "numpy") if (folder := folder_of(name))}
         installation = Installation(packages, [targets["port"]], landlock=landlock == "landlock")
         executor = ForkServerExecutor(installation, slots=4, kept=4)
         stack.callback(executor.close)
@@ -97,6 +97,12 @@ def main(setting: str, landlock: str, amounts: str) -> int:
     }
     sys.stdout.write(json.dumps(report) + "\n")
     return 0
+
+
+def folder_of(package: str) -> str | None:
+    """Where it is. The interpreter that an ordinary user can start may have nothing that Nova itself needs."""
+    found = importlib.util.find_spec(package)
+    return str(Path(found.origin).parents[1]) if found and found.origin else None
 
 
 def prepare(stack: ExitStack) -> dict[str, Any]:
