@@ -19,7 +19,7 @@ MAX_ID = 200
 """Characters of a node's id."""
 ID_WANTED = f"expected a name of 1 to {MAX_ID} characters"
 PLACE = re.compile(r"[0-9]{1,9}")
-HANDED_DOWN = RunPolicy.model_fields.keys() - {"timeout", "max_concurrent"}
+HANDED_DOWN = RunPolicy.model_fields.keys() - {"timeout", "max_concurrent", "inputs"}
 """What a graph says of its runs that holds for the graphs inside it, too."""
 EDGE_FIELDS = frozenset({"from", "to", "condition"})
 

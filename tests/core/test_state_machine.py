@@ -1,4 +1,4 @@
-"""Random graphs under random outcomes, deaths, pauses, reviews and jumps of the clock, against a naive reference."""
+"""Random graphs under random outcomes, deaths, pauses, stops, reviews and clock jumps, against a naive reference."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -78,7 +78,7 @@ class OneRun(RuleBasedStateMachine):
         except LeaseLost:
             self.run = None
 
-    @precondition(lambda self: self.run is not None)
+    @precondition(lambda self: self.run is not None and self.status is Status.RUNNING)
     @rule()
     def die(self) -> None:
         self.run = None
@@ -86,14 +86,14 @@ class OneRun(RuleBasedStateMachine):
         self.store.recover()
         self.store.forget_interruptions(self.id)  # a crash loop is another test's
 
-    @precondition(lambda self: self.run is not None)
+    @precondition(lambda self: self.run is not None and self.status is Status.RUNNING)
     @rule()
     def hand_off(self) -> None:
         assert self.run is not None
         self.store.release(self.run.claim, HandOff(Reason.SLICE))
         self.run = None
 
-    @precondition(lambda self: self.run is not None)
+    @precondition(lambda self: self.run is not None and self.status is Status.RUNNING)
     @rule()
     def ask_to_pause(self) -> None:
         self.store.ask_to_pause(self.id)
@@ -102,6 +102,13 @@ class OneRun(RuleBasedStateMachine):
     @rule()
     def resume(self) -> None:
         self.store.resume(self.id)
+
+    @precondition(lambda self: not self.status.is_final)
+    @rule(chance=st.integers(0, 19))
+    def stop(self, chance: int) -> None:
+        """Rarely, so that most runs come further. Whoever has the run still believes in it, and writes nothing."""
+        if chance == 0:
+            self.store.stop(self.id)
 
     @precondition(lambda self: self.status is Status.WAITING)
     @rule(decision=st.sampled_from(["approve", "retry"]))
@@ -132,7 +139,7 @@ class OneRun(RuleBasedStateMachine):
 
     @invariant()
     def it_ends_as_the_reference_says(self) -> None:
-        if not hasattr(self, "store") or not self.status.is_final:
+        if not hasattr(self, "store") or self.status not in (Status.COMPLETED, Status.FAILED):
             return
         kept = self.store.attempts(self.id)
         ended = {each.node_id: each.outcome for each in kept if not isinstance(each.outcome, Waiting)}
@@ -157,7 +164,7 @@ class OneRun(RuleBasedStateMachine):
                 self.go_on("approve")
             else:
                 self.advance()
-        assert self.status in (Status.COMPLETED, Status.FAILED)
+        assert self.status.is_final
         self.the_history_holds()
         self.it_ends_as_the_reference_says()
 
