@@ -167,7 +167,11 @@ def build(
         schedules=Schedules(database, executions),
         figures=tally.figures,
         metrics=Metrics(
-            database, queue, tally.figures, gauges_of(database, inline, background, live.hub.count_watchers)
+            database,
+            queue,
+            tally.figures,
+            gauges_of(database, inline, background, live.hub.count_watchers)
+            | {"circuits_open": outside.breakers.count_open},
         ),
         triggers=Triggers(database, settings.platform, recent_checks, workers_are_on=celery is not None),
         reruns=Reruns(database, executions, store, queue, queued_as, signals.changed),

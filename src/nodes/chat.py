@@ -97,7 +97,8 @@ class ModelNode(OutwardNode):
         content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         seconds = self.timeout or DEFAULT_SECONDS
         call = Call("POST", f"{base_url.rstrip('/')}{path}", headers, body=content, timeout_seconds=seconds)
-        return _read((outside.http if own else outside.models_http).send(call, context.visit.cancelled))
+        answer = (outside.http if own else outside.models_http).send(call, context.visit.cancelled)
+        return _read(answer, key)
 
 
 def chat(node: ModelNode, context: NodeContext, body: Context, spent: Spent) -> Reply:
@@ -136,13 +137,14 @@ def _count_in(spent: Spent, answer: Json, context: NodeContext) -> None:
     spent.add(usage, cost)
 
 
-def _read(answer: Answer) -> Json:
+def _read(answer: Answer, key: str) -> Json:
     if answer.status == HTTPStatus.OK:
         try:
             return answer.json()
         except ValueError:
             raise ModelError(NodeError("BadAnswer", f"{answer.place} answered no JSON", ErrorClass.TRANSIENT)) from None
     code, message = _told(answer)
+    message = message.replace(key, "[key]") if key else message  # some repeat the key that they refuse
     if code in AGAINST_POLICY:
         raise ModelError(against_policy(message))
     error_class = ErrorClass.PERMANENT if code in USED_UP else class_of_status(answer.status)

@@ -1,5 +1,6 @@
 """A host that keeps failing is left alone for a while: its circuit is open. In this process alone, and in no row."""
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from src.outside.errors import CircuitOpen, Fault
+
+logger = logging.getLogger(__name__)
 
 MAX_HOSTS = 1000
 """What authors' templates can make up must not fill the memory."""
@@ -64,6 +67,9 @@ class Breakers:
         with self._lock:
             return {name: self._state(host) for name, host in self._hosts.items()}
 
+    def count_open(self) -> float:
+        return float(sum(state is not Circuit.CLOSED for state in self.states().values()))
+
     def _state(self, host: _Host) -> Circuit:
         if host.open_until is None:
             return Circuit.CLOSED
@@ -95,6 +101,7 @@ class Breakers:
             host.is_tried = False
             if host.failures >= self._most:
                 host.open_until = self._now() + self._open_seconds
+                logger.warning("%s has failed %s times in a row: it is left alone for a while", name, host.failures)
             while len(self._hosts) > MAX_HOSTS:
                 self._hosts.popitem(last=False)
 

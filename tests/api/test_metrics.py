@@ -61,6 +61,7 @@ def test_how_things_stand_is_read_from_the_rows(client: TestClient) -> None:
     assert value(found, "nova_processes", role="web") == 1
     assert value(found, "nova_inline_pool_size", role="web") == 64
     assert value(found, "nova_watchers", role="web") == 0
+    assert value(found, "nova_circuits_open", role="web") == 0
     assert value(found, "nova_sweep_lag_seconds") == 0
 
 

@@ -106,17 +106,15 @@ def test_creative_waits_for_a_person_where_moderation_flags_the_words(sqlite_url
 
 def test_creative_can_be_paused_and_resumed_and_writes_nothing_twice(sqlite_url: str, services: str) -> None:
     workflow = read("creative/workflow.json")
-    workflow["nodes"].insert(2, {"id": "breath", "type": "wait", "seconds": 30})
+    workflow["nodes"].insert(2, {"id": "breath", "type": "wait", "seconds": 0.5})
     workflow["edges"] = [edge for edge in workflow["edges"] if edge["from"] != "copy"] + [
         {"from": "copy", "to": "breath"},
         {"from": "breath", "to": "picture"},
         {"from": "breath", "to": "moderation"},
     ]
-    workflow["nodes"][2]["seconds"] = 0.5
     with nova(sqlite_url, services) as client:
         workflow_id = save(client, workflow)
-        given = {**workflow["initial_context"], "services": services}
-        body = {"initial_context": given}
+        body = {"initial_context": {**workflow["initial_context"], "services": services}}
         queued = client.post(f"/workflows/{workflow_id}/execute", params={"async_mode": True}, json=body).json()
         where = f"/executions/{queued['id']}"
         client.post(f"{where}/pause")

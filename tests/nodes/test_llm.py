@@ -197,6 +197,12 @@ def test_the_operators_key_goes_to_the_operators_url_alone() -> None:
     assert [seen.headers.get("authorization") for seen in theirs.seen] == [None, "Bearer own"]
 
 
+def test_a_key_that_is_refused_is_not_repeated() -> None:
+    said = Told(401, {"error": {"message": "Incorrect API key provided: operator-key"}})
+
+    assert "operator-key" not in refused(Model(said)).error.message
+
+
 def test_the_operators_models_may_be_on_this_machine_and_an_authors_may_not() -> None:
     with http_peer(Model(completion("ok"))) as peer:
         error = failed({"type": "llm", "prompt": "Hello", "base_url": peer.url}, outside=operators(peer)).error

@@ -359,6 +359,7 @@ def test_a_host_that_keeps_failing_is_left_alone_for_a_while() -> None:
             http.send(Call("GET", peer.url))
 
         assert breakers.states() == {peer.place: Circuit.OPEN}
+        assert breakers.count_open() == 1
         with pytest.raises(CircuitOpen) as left_alone:
             http.send(Call("GET", peer.url))
         assert left_alone.value.retry_after_seconds == 30
