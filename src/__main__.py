@@ -10,7 +10,7 @@ import click
 from src import terminal
 from src.bootstrap import build
 from src.commands.control import pause, rerun, resume, retry, stop
-from src.commands.keys import new_key, rotate_keys
+from src.commands.keys import keys, new_key, rotate_keys
 from src.commands.leaks import leak_scan
 from src.commands.parts import ID, key_value, opened, see_through, split_pair, started
 from src.commands.schedules import schedules
@@ -151,7 +151,7 @@ def migrate() -> None:
     click.echo("The database has the newest schema.")
 
 
-for command in (resume, pause, stop, retry, rerun, schedules, triggers, advise, new_key, rotate_keys, leak_scan):
+for command in (resume, pause, stop, retry, rerun, schedules, triggers, advise, new_key, rotate_keys, keys, leak_scan):
     cli.add_command(command)
 
 

@@ -28,6 +28,7 @@ from src.runtime.figures import Figures
 from src.runtime.firing import Firing
 from src.runtime.forecast import Forecast
 from src.runtime.keyring import Keyring
+from src.runtime.keys import Keys
 from src.runtime.leases import Leases, recover
 from src.runtime.ledger import Ledger
 from src.runtime.live.parts import make_live
@@ -156,6 +157,7 @@ def build(
         workflows=workflows,
         clients=clients,
         vault=vault,
+        keys=Keys(database, settings.nova_api_key.get_secret_value(), settings.cookie_secret),
         executions=executions,
         dispatcher=dispatcher,
         queue=queue,

@@ -1,6 +1,5 @@
 """The parts of one process, and what it does with them as a whole. How they are plugged is in `bootstrap.py`."""
 
-import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from src.runtime.dispatcher import Dispatcher
 from src.runtime.drain import Drain
 from src.runtime.executions import Executions
 from src.runtime.figures import Figures
+from src.runtime.keys import Keys
 from src.runtime.leases import Leases, recover
 from src.runtime.ledger import Ledger
 from src.runtime.live.parts import Live
@@ -44,8 +44,6 @@ from src.triggers.checks import Triggers
 VERSION = "0.1.0"
 MAX_NAME = 200
 
-logger = logging.getLogger(__name__)
-
 
 class Role(StrEnum):
     """What a process is there for."""
@@ -68,6 +66,7 @@ class Nova:
     workflows: Workflows
     clients: Clients
     vault: Vault
+    keys: Keys
     executions: Executions
     dispatcher: Dispatcher
     queue: Queue
@@ -105,12 +104,11 @@ class Nova:
         self.open()
         self.vault.check()
         self._presence.enter(lambda: recover(self.database, alive=self._leases.owner))
-        if self.settings.is_exposed:
-            logger.warning("Others can reach this server and it asks for no key: put it behind a proxy that does.")
 
     def serve(self, *, sweep: bool = True) -> None:
         """Likewise, to stay: take what is queued, and be ready to be told that the process is about to end."""
         self.start()
+        self.keys.say_who_may_come_in(asks_for_keys=self.settings.asks_for_keys)
         self.drain.watch()
         if sweep:
             self.sweeper.start()

@@ -207,6 +207,16 @@ class Settings(BaseSettings):
     """What models cost, for the books: `model=0.15/0.60`, US dollars for a million tokens in and out, with commas
     between. Nova knows no prices: they change."""
 
+    api_keys: Literal["auto", "required", "off"] = "auto"
+    """Whether requests need a key. `auto`: yes, but for an embedded database on a machine that nobody else reaches.
+    `off`: no, for PostgreSQL on such a machine too. Where others can reach the server, keys are needed all the same."""
+
+    nova_api_key: SecretStr = SecretStr("")
+    """A key that may do everything: the first one, from which others are made. Where it is set, keys are needed."""
+
+    key_requests_per_minute: int = Field(0, ge=0)
+    """What one key may send to one process. 0: as much as it likes, since most keys are a team's own programs."""
+
     encryption_keys: SecretStr = SecretStr("")
     """What the credentials of clients are encrypted with, with commas between: the first for what is new, all of them
     for what is there. Empty: a key file beside an embedded database, and none at PostgreSQL."""
@@ -239,6 +249,12 @@ class Settings(BaseSettings):
         if not all(KEY.fullmatch(key) for key in _parts(keys.get_secret_value())):
             raise ValueError("expected keys as `python -m src new-key` prints them, with commas between")
         return keys
+
+    @model_validator(mode="after")
+    def _keys_fit(self) -> Self:
+        if 0 < len(self.nova_api_key.get_secret_value()) < 20:  # noqa: PLR2004 -- what nobody guesses
+            raise ValueError("NOVA_API_KEY: expected 20 characters or more")
+        return self
 
     @model_validator(mode="after")
     def _slice_fits(self) -> Self:
@@ -300,6 +316,18 @@ class Settings(BaseSettings):
         found = {name: value for name, value in self if isinstance(value, SecretStr)}
         parts = {"database_password": normalise(self.database_url).password or ""}
         return {**parts, **{name: value.get_secret_value() for name, value in found.items()}}
+
+    @property
+    def asks_for_keys(self) -> bool:
+        if self.is_exposed or self.api_keys != "auto":
+            return self.is_exposed or self.api_keys == "required"
+        is_embedded = normalise(self.database_url).get_backend_name() == "sqlite"
+        return not is_embedded or bool(self.nova_api_key.get_secret_value())
+
+    @property
+    def cookie_secret(self) -> str:
+        """What signs the cookies of browsers; where it is empty they end with the process."""
+        return next(iter(self.credential_keys), self.nova_api_key.get_secret_value())
 
     @property
     def credential_keys(self) -> list[str]:

@@ -14,6 +14,8 @@ import pytest
 from src.database import migrate
 from tests import browsers, servers
 
+os.environ.setdefault("API_KEYS", "off")
+"""Of the servers that tests start, but for those of the tests of keys: PostgreSQL alone would make them ask for one."""
 POSTGRES = pytest.StashKey[servers.Postgres]()
 
 WITHOUT_POSTGRES = "--without-postgres was given"

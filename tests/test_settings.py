@@ -32,7 +32,7 @@ def test_every_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest
         "database_url": "postgresql://host/name", "sandbox_network_ports": "443,5432",
         "redis_url": "redis://host/1", "celery_broker_url": "rediss://host/2", "use_celery": "true",
         "platform": "railway", "queue_fallback": "wait", "slice_seconds": 5.5, "worker_hard_limit_seconds": 9.5,
-        "log_format": "json", "code_executor": "e2b",
+        "log_format": "json", "code_executor": "e2b", "api_keys": "required",
         "outbound_allow": "crm.internal:80", "outbound_ports": "443", "llm_prices": "small=1/2",
     }  # fmt: skip
     for name, value in given.items():

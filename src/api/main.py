@@ -11,6 +11,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import Scope
 
 from src.api import errors
+from src.api.access import Access, Rules
 from src.api.requests import RequestFrame
 from src.api.routes import (
     audit,
@@ -18,12 +19,14 @@ from src.api.routes import (
     execute,
     executions,
     health,
+    keys,
     live,
     metrics,
     page,
     reruns,
     reviews,
     schedules,
+    sign_in,
     triggers,
     workflows,
 )
@@ -43,6 +46,8 @@ ROUTES = (
     triggers,
     workflows,
     clients,
+    keys,
+    sign_in,
     audit,
     metrics,
     health,
@@ -91,6 +96,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
+    rules = Rules(route for routes in ROUTES for route in routes.router.routes)
+    app.add_middleware(Access, rules=rules)
     app.add_middleware(RequestFrame, on_exposed=_expose, max_body_bytes=settings.max_body_bytes)
     errors.install(app)
     page.install(app)

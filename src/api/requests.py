@@ -65,7 +65,7 @@ class RequestFrame:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if _may_be_foreign(scope, headers):
+        if may_be_foreign(scope, headers):
             self._on_exposed(scope)
         given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
@@ -106,7 +106,7 @@ def _log(scope: Scope, status: int, seconds: float) -> None:
     logger.log(level, "request", extra=told)
 
 
-def _may_be_foreign(scope: Scope, headers: Headers) -> bool:
+def may_be_foreign(scope: Scope, headers: Headers) -> bool:
     """It came in on an address that others can reach, through a proxy, or under a name that is not this machine's:
     a page elsewhere can make a browser here send requests to a name that it lets point to 127.0.0.1.
     """

@@ -94,6 +94,36 @@ class CredentialList(BaseModel):
     total: int
 
 
+class Key(BaseModel):
+    id: str
+    name: str
+    scopes: list[str]
+    client_slug: str | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+class NewKey(Key):
+    key: str
+    """Shown this once."""
+
+
+class KeyList(BaseModel):
+    keys: list[Key]
+    total: int
+
+
+class Session(BaseModel):
+    """Who is signed in, and what that may do."""
+
+    actor: str
+    scopes: list[str]
+    client_slug: str | None
+    needs_key: bool
+
+
 class ExecutionError(BaseModel):
     type: str
     error_class: ErrorClass = Field(alias="class")
@@ -323,12 +353,15 @@ class CeleryHealth(BaseModel):
 
 _REASONS = {
     400: "The body is not JSON, a header cannot be read, or the name is taken.",
+    401: "A key is needed, or there is no such key.",
+    403: "The key may not do this, or the request comes from a page of another site.",
     404: "There is no such thing.",
     409: "Its status does not allow it.",
     412: "It was changed in between.",
     413: "The body is too large.",
     422: "The request is not what was expected; `errors` lists every problem.",
     428: "If-Match is needed.",
+    429: "Too many requests of this key, or too many wrong keys from this address: `Retry-After` says for how long.",
     500: "The run failed and `Prefer: handling=strict` was sent, or Nova made a mistake.",
     503: "No room now, or the installation is not ready: `Retry-After` says when to come back.",
 }

@@ -38,6 +38,11 @@ def client_view(row: Row[Any]) -> View:
     return {name: getattr(row, name) for name in names} | _moments(row, "created_at")
 
 
+def key_view(row: Any) -> View:
+    view = {"id": row.public_id, "name": row.name, "scopes": row.scopes.split(","), "client_slug": row.client_slug}
+    return view | _moments(row, "created_at", "expires_at", "revoked_at", "last_used_at")
+
+
 def credential_view(row: Row[Any]) -> View:
     return {"name": row.name} | _moments(row, "created_at", "updated_at")
 

@@ -75,6 +75,8 @@ class Callee:
     version: int
     initial_context: Context
     queue: str | None = None
+    client_id: int | None = None
+    """The customer that it belongs to."""
 
 
 class Kinds(Protocol):

@@ -43,7 +43,10 @@ def find(context: NodeContext, reference: Callable[[Context], Json]) -> Callee |
     if not isinstance(which, int | str) or isinstance(which, bool):
         return Failed(NodeError("NoSuchWorkflow", f"expected the name or the id of a workflow, got {which!r}"))
     try:
-        return context.find_workflow(which)
+        callee = context.find_workflow(which)
+        if context.visit.client_id is not None and callee.client_id not in (None, context.visit.client_id):
+            raise NotFound("workflow", which)  # a run for one customer reaches nothing of another's
+        return callee
     except NotFound as error:
         return Failed(NodeError("NoSuchWorkflow", str(error)))
 

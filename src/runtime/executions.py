@@ -89,6 +89,7 @@ class Filter:
     before: int | None = None
     """Only executions older than the one with this id."""
     schedule_id: int | None = None
+    client_id: int | None = None
 
 
 class Executions:
@@ -292,6 +293,8 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         conditions.append(Execution.parent_id == wanted.parent_id)
     if wanted.before is not None:
         conditions.append(Execution.id < wanted.before)
+    if wanted.client_id is not None:
+        conditions.append(Execution.client_id == wanted.client_id)
     return conditions
 
 

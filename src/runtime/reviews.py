@@ -65,11 +65,12 @@ class Reviews:
         self._wakes = wakes
         self._max_output_bytes = max_output_bytes
 
-    def inbox(self, *, limit: int, skip: int = 0) -> tuple[list[Pending], int]:
-        """What waits for a person, the oldest first, and how much there is in all."""
+    def inbox(self, *, limit: int, skip: int = 0, client_id: int | None = None) -> tuple[list[Pending], int]:
+        """What waits for a person (of one client), the oldest first, and how much there is in all."""
+        pending = _pending() if client_id is None else _pending(Execution.client_id == client_id)
         with self._database.read() as connection:
-            rows = connection.execute(_pending().order_by(ChainOfWork.id).limit(limit).offset(skip)).all()
-            total: int = connection.execute(select(func.count()).select_from(_pending().subquery())).scalar_one()
+            rows = connection.execute(pending.order_by(ChainOfWork.id).limit(limit).offset(skip)).all()
+            total: int = connection.execute(select(func.count()).select_from(pending.subquery())).scalar_one()
             outputs = fatten(connection, [row.output_result for row in rows])
         return [Pending(row, output) for row, output in zip(rows, outputs, strict=True)], total
 

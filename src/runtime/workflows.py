@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from src.core.definition import build_graph, inner_definition
@@ -147,11 +147,12 @@ class Workflows:
         """A workflow as a node of another one calls it. Raises NotFound."""
         row = self.find(which) if isinstance(which, int) else self.find_by_name(which)
         queue = self.graph(row.id, row.version, None).policy.queue
-        return Callee(row.id, row.version, row.initial_context or {}, queue)
+        return Callee(row.id, row.version, row.initial_context or {}, queue, row.client_id)
 
-    def page(self, *, limit: int, skip: int) -> tuple[list[Any], int]:
-        """A page of the workflows in use, newest first, and how many there are."""
-        in_use = Workflow.archived_at.is_(None)
+    def page(self, *, limit: int, skip: int, client_id: int | None = None) -> tuple[list[Any], int]:
+        """A page of the workflows in use (of one client), newest first, and how many there are."""
+        own = () if client_id is None else (Workflow.client_id == client_id,)
+        in_use = and_(Workflow.archived_at.is_(None), *own)
         with self._database.read() as connection:
             page = select(*Workflow.__table__.columns).where(in_use).order_by(Workflow.id.desc())
             rows = connection.execute(page.limit(limit).offset(skip)).all()

@@ -229,8 +229,12 @@ def test_a_server_without_a_database_does_not_start_and_says_why() -> None:
 # Who else can reach it.
 
 
+KEY = {"api_keys": "required", "nova_api_key": "the-key-of-those-who-reach-it"}
+
+
 def test_a_server_that_was_reached_from_outside_runs_code_behind_walls_or_not_at_all(database_url: str) -> None:
-    with serving(database_url, base_url="http://192.0.2.1:8000") as client:
+    with serving(database_url, base_url="http://192.0.2.1:8000", **KEY) as client:
+        client.headers["Authorization"] = f"Bearer {KEY['nova_api_key']}"
         workflow_id = save(client, line(action("context['x'] = 1"), name="code"))
         other = save(client, line(function("greet"), name="function"))
 
@@ -264,7 +268,8 @@ def test_a_server_that_was_reached_from_this_machine_runs_code(sqlite_url: str, 
 def test_a_server_that_is_open_by_its_settings_runs_code_behind_walls_or_not_at_all(
     sqlite_url: str, settings: dict[str, str]
 ) -> None:
-    with serving(sqlite_url, **settings) as client:
+    with serving(sqlite_url, **KEY, **settings) as client:
+        client.headers["Authorization"] = f"Bearer {KEY['nova_api_key']}"
         execution = client.post(f"/workflows/{save(client, line(action('pass')))}/execute").json()
 
         assert is_walled_or_refused(client, execution)

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 
+from src.api.access import ADMIN
 from src.api.dependencies import Installed, Limit
 from src.api.requests import StrictRoute
 from src.api.schemas import PROBLEMS, AuditList
@@ -13,7 +14,7 @@ from src.api.views import audit_view
 from src.core.errors import Problem, ValueRefused
 from src.runtime.audit import Wanted
 
-router = APIRouter(tags=["audit"], route_class=StrictRoute)
+router = APIRouter(tags=["audit"], route_class=StrictRoute, dependencies=[ADMIN])
 Text = Annotated[str | None, Query(max_length=200)]
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Body, Path, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from src.api.access import ADMIN, READ, WRITE
 from src.api.dependencies import Installed, Limit, Skip
 from src.api.requests import StrictRoute
 from src.api.schemas import PROBLEMS, Client, ClientList, Credential, CredentialList
@@ -13,7 +14,7 @@ from src.api.views import client_view, credential_view
 from src.nova import Nova
 
 MAX_NAME = 200
-router = APIRouter(prefix="/clients", tags=["clients"], route_class=StrictRoute)
+router = APIRouter(prefix="/clients", tags=["clients"], route_class=StrictRoute, dependencies=[ADMIN])
 Slug = Annotated[str, Path(max_length=MAX_NAME)]
 Name = Annotated[str, Path(max_length=MAX_NAME)]
 Values = Annotated[
@@ -64,7 +65,7 @@ def list_clients(nova: Installed, limit: Limit = 100, skip: Skip = 0) -> Respons
     return JSONResponse({"clients": [client_view(row) for row in rows], "total": total})
 
 
-@router.get("/{slug}", responses={200: {"model": Client}, **PROBLEMS})
+@router.get("/{slug}", dependencies=[READ], responses={200: {"model": Client}, **PROBLEMS})
 def get_client(slug: Slug, nova: Installed) -> Response:
     return _shown(nova, slug)
 
@@ -85,6 +86,7 @@ def delete_client(slug: Slug, nova: Installed) -> Response:
 
 @router.put(
     "/{slug}/credentials/{name}",
+    dependencies=[WRITE],
     responses={200: {"model": Credential}, 201: {"model": Credential, "description": "It is new."}, **PROBLEMS},
 )
 def put_credential(slug: Slug, name: Name, values: Values, nova: Installed, plain: Plain = []) -> Response:  # noqa: B006 -- FastAPI copies it
@@ -94,19 +96,19 @@ def put_credential(slug: Slug, name: Name, values: Values, nova: Installed, plai
     return JSONResponse(view, 201 if stored.is_new else 200)
 
 
-@router.get("/{slug}/credentials", responses={200: {"model": CredentialList}, **PROBLEMS})
+@router.get("/{slug}/credentials", dependencies=[READ], responses={200: {"model": CredentialList}, **PROBLEMS})
 def list_credentials(slug: Slug, nova: Installed) -> Response:
     """Names and dates; values never come back."""
     views = [credential_view(row) for row in nova.vault.listing(slug)]
     return JSONResponse({"credentials": views, "total": len(views)})
 
 
-@router.get("/{slug}/credentials/{name}", responses={200: {"model": Credential}, **PROBLEMS})
+@router.get("/{slug}/credentials/{name}", dependencies=[READ], responses={200: {"model": Credential}, **PROBLEMS})
 def get_credential(slug: Slug, name: Name, nova: Installed) -> Response:
     return JSONResponse(credential_view(nova.vault.find(slug, name)))
 
 
-@router.delete("/{slug}/credentials/{name}", status_code=204, responses=PROBLEMS)
+@router.delete("/{slug}/credentials/{name}", status_code=204, dependencies=[WRITE], responses=PROBLEMS)
 def delete_credential(slug: Slug, name: Name, nova: Installed) -> Response:
     nova.vault.delete(slug, name)
     return Response(status_code=204)

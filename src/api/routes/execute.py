@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from src.api.access import RUN, Who
 from src.api.dependencies import Id, Installed
 from src.api.errors import RETRY_AFTER_SECONDS, RefusedRequest, problem
 from src.api.requests import StrictRoute, preferences
@@ -22,7 +23,7 @@ from src.runtime.queue import Priority
 from src.runtime.store import NewExecution
 
 MAX_KEY = 200
-router = APIRouter(tags=["executions"], route_class=StrictRoute)
+router = APIRouter(tags=["executions"], route_class=StrictRoute, dependencies=[RUN])
 
 
 class Order(BaseModel):
@@ -47,6 +48,7 @@ async def execute_workflow(
     workflow_id: Id,
     request: Request,
     nova: Installed,
+    who: Who,
     order: Annotated[Order | None, Body()] = None,
     async_mode: Annotated[bool, Query(description="Answer 202 at once, as with `Prefer: respond-async`.")] = False,
     idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY, min_length=1)] = None,
@@ -63,7 +65,7 @@ async def execute_workflow(
         return nova.executions.order(
             workflow_id,
             asked.initial_context,
-            asked.client_slug,
+            who.client_for(asked.client_slug),
             priority=Priority[asked.priority.upper()],
             idempotency_key=idempotency_key,
         )

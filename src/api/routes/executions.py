@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from src.api.access import OWN, READ, RUN, Who
 from src.api.dependencies import MAX_ID, Id, Installed, Limit, Skip
 from src.api.requests import StrictRoute
 from src.api.running import until_final
@@ -19,12 +20,13 @@ from src.runtime.executions import Entry, Filter
 MAX_CONTEXTS_BYTES = 4_000_000
 LONGEST_WAIT_SECONDS = 60
 Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds to wait for its end.")]
-router = APIRouter(tags=["executions"], route_class=StrictRoute)
+router = APIRouter(tags=["executions"], route_class=StrictRoute, dependencies=[READ])
 
 
-@router.get("/executions", responses={200: {"model": ExecutionList}, **PROBLEMS})
+@router.get("/executions", dependencies=[OWN], responses={200: {"model": ExecutionList}, **PROBLEMS})
 def list_executions(
     nova: Installed,
+    who: Who,
     workflow_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
     status: Status | None = None,
     schedule_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
@@ -33,7 +35,7 @@ def list_executions(
     limit: Limit = 50,
     skip: Skip = 0,
 ) -> Response:
-    wanted = Filter(workflow_id, status, parent_id, before, schedule_id)
+    wanted = Filter(workflow_id, status, parent_id, before, schedule_id, who.client_id)
     rows, total = nova.executions.page(wanted, limit=limit, skip=skip)
     return JSONResponse({"executions": [summary_view(row) for row in rows], "total": total})
 
@@ -52,24 +54,24 @@ def explain_execution(execution_id: Id, nova: Installed) -> Response:
     return JSONResponse({"execution_id": execution_id, "decisions": list(map(choice_view, choices))})
 
 
-@router.post("/executions/{execution_id}/pause", responses={200: {"model": Execution}, **PROBLEMS})
-def pause_execution(execution_id: Id, nova: Installed) -> Response:
+@router.post("/executions/{execution_id}/pause", dependencies=[RUN], responses={200: {"model": Execution}, **PROBLEMS})
+def pause_execution(execution_id: Id, nova: Installed, who: Who) -> Response:
     """Hold an execution at its next node boundary. 409 where it has ended."""
-    nova.control.pause(execution_id)
+    nova.control.pause(execution_id, actor=who.named)
     return JSONResponse(execution_view(nova.executions.find(execution_id)))
 
 
-@router.post("/executions/{execution_id}/resume", responses={200: {"model": Execution}, **PROBLEMS})
-def resume_execution(execution_id: Id, nova: Installed) -> Response:
+@router.post("/executions/{execution_id}/resume", dependencies=[RUN], responses={200: {"model": Execution}, **PROBLEMS})
+def resume_execution(execution_id: Id, nova: Installed, who: Who) -> Response:
     """Let an execution go on that was paused. 409 where it is not."""
-    nova.control.resume(execution_id)
+    nova.control.resume(execution_id, actor=who.named)
     return JSONResponse(execution_view(nova.executions.find(execution_id)))
 
 
-@router.post("/executions/{execution_id}/stop", responses={200: {"model": Execution}, **PROBLEMS})
-def stop_execution(execution_id: Id, nova: Installed) -> Response:
+@router.post("/executions/{execution_id}/stop", dependencies=[RUN], responses={200: {"model": Execution}, **PROBLEMS})
+def stop_execution(execution_id: Id, nova: Installed, who: Who) -> Response:
     """End an execution at once; code in flight is killed. 409 where it has ended."""
-    nova.control.stop(execution_id)
+    nova.control.stop(execution_id, actor=who.named)
     return JSONResponse(execution_view(nova.executions.find(execution_id)))
 
 

@@ -6,13 +6,14 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
+from src.api.access import PUBLIC
 from src.api.dependencies import Installed
 from src.api.errors import problem
 from src.api.schemas import PROBLEMS, CeleryHealth, Health, Readiness
 from src.core.errors import NotReady
 from src.runtime.queue import DEFAULT_QUEUE
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[PUBLIC])
 
 
 @router.get("/health", responses={200: {"model": Health}})

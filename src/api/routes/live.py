@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.status import WS_1008_POLICY_VIOLATION, WS_1012_SERVICE_RESTART
 
+from src.api.access import READ
 from src.api.dependencies import Id, Installed
 from src.api.requests import StrictRoute
 from src.api.schemas import PROBLEMS, Progress
@@ -23,7 +24,7 @@ from src.runtime.live.rows import Cursor
 
 RETRY_MILLISECONDS = 1000
 """How long a browser waits before it comes back."""
-router = APIRouter(tags=["live"], route_class=StrictRoute)
+router = APIRouter(tags=["live"], route_class=StrictRoute, dependencies=[READ])
 
 
 async def _is_there(execution_id: Id, nova: Installed) -> None:

@@ -3,10 +3,11 @@
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 
+from src.api.access import READ
 from src.api.dependencies import Installed
 from src.api.schemas import PROBLEMS
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[READ])
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 

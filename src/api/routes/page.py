@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from src.api.access import PUBLIC
 from src.api.schemas import Door
 from src.nova import VERSION
 
@@ -23,7 +24,7 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[PUBLIC])
 
 
 def install(app: FastAPI) -> None:

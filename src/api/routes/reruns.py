@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from src.api.access import READ, RUN
 from src.api.dependencies import Id, Installed
 from src.api.diff import Diff, diff_view
 from src.api.requests import StrictRoute, preferences
@@ -17,7 +18,7 @@ from src.api.schemas import PROBLEMS, Accepted, Execution
 from src.nova import Nova
 from src.runtime.diffs import Diffs
 
-router = APIRouter(tags=["executions"], route_class=StrictRoute)
+router = APIRouter(tags=["executions"], route_class=StrictRoute, dependencies=[RUN])
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": Execution, "description": "The new execution is finished: `status` says how."},
     202: {"model": Accepted, "description": "It goes on behind the request: look at `Location`."},
@@ -54,7 +55,7 @@ async def rerun_execution(execution_id: Id, rerun: Rerun, request: Request, nova
     return await _awaited(request, nova, new)
 
 
-@router.get("/executions/{one_id}/diff/{other_id}", responses={200: {"model": Diff}, **PROBLEMS})
+@router.get("/executions/{one_id}/diff/{other_id}", dependencies=[READ], responses={200: {"model": Diff}, **PROBLEMS})
 def diff_executions(one_id: Id, other_id: Id, nova: Installed) -> Response:
     """Two executions node by node: where they part first, and why."""
     return JSONResponse(diff_view(Diffs(nova.executions).of(one_id, other_id)))

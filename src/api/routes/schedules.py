@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from src.api.access import READ, RUN, WRITE
 from src.api.dependencies import MAX_ID, Id, Installed, Limit, Skip
 from src.api.errors import RETRY_AFTER_SECONDS
 from src.api.requests import StrictRoute
@@ -17,7 +18,7 @@ from src.nova import Nova
 from src.runtime.cron import MAX_LENGTH, Cron
 from src.runtime.schedules import ScheduleDraft
 
-router = APIRouter(prefix="/schedules", tags=["schedules"], route_class=StrictRoute)
+router = APIRouter(prefix="/schedules", tags=["schedules"], route_class=StrictRoute, dependencies=[READ])
 
 CronText = Annotated[str, Field(max_length=MAX_LENGTH, examples=["30 7 * * MON-FRI"], description="Five fields.")]
 Zone = Annotated[str, Field(max_length=100, examples=["Europe/Berlin"], description="The time zone it is meant in.")]
@@ -63,7 +64,7 @@ class Wish(BaseModel):
     count: int = Field(5, ge=1, le=50)
 
 
-@router.post("", status_code=201, responses={201: {"model": Schedule}, **PROBLEMS})
+@router.post("", status_code=201, dependencies=[WRITE], responses={201: {"model": Schedule}, **PROBLEMS})
 def create_schedule(new: NewSchedule, nova: Installed) -> Response:
     fields = new.model_dump()
     draft = ScheduleDraft(cron=Cron(fields.pop("cron"), fields.pop("timezone")), **fields)
@@ -96,7 +97,7 @@ def get_schedule(schedule_id: Id, nova: Installed) -> Response:
     return _shown(nova, schedule_id)
 
 
-@router.patch("/{schedule_id}", responses={200: {"model": Schedule}, **PROBLEMS})
+@router.patch("/{schedule_id}", dependencies=[WRITE], responses={200: {"model": Schedule}, **PROBLEMS})
 def change_schedule(schedule_id: Id, change: ScheduleChange, nova: Installed) -> Response:
     """Change what is named; the rest stays. `null` takes the name or the client away."""
     given = change.model_dump(exclude_unset=True)
@@ -106,14 +107,16 @@ def change_schedule(schedule_id: Id, change: ScheduleChange, nova: Installed) ->
     return _shown(nova, schedule_id)
 
 
-@router.delete("/{schedule_id}", status_code=204, responses=PROBLEMS)
+@router.delete("/{schedule_id}", status_code=204, dependencies=[WRITE], responses=PROBLEMS)
 def delete_schedule(schedule_id: Id, nova: Installed) -> Response:
     """Its executions stay."""
     nova.schedules.delete(schedule_id)
     return Response(status_code=204)
 
 
-@router.post("/{schedule_id}/run", status_code=202, responses={202: {"model": Accepted}, **PROBLEMS})
+@router.post(
+    "/{schedule_id}/run", status_code=202, dependencies=[RUN], responses={202: {"model": Accepted}, **PROBLEMS}
+)
 def run_schedule(schedule_id: Id, nova: Installed) -> Response:
     """Run it now, beside what is due by the clock."""
     execution_id = nova.dispatcher.enqueue(nova.schedules.order(schedule_id))

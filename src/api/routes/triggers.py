@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
+from src.api.access import READ
 from src.api.dependencies import Id, Installed, Limit, Skip
 from src.api.requests import StrictRoute
 from src.api.schemas import PROBLEMS
@@ -10,7 +11,7 @@ from src.api.schemas_triggers import Advice, Check, CheckList
 from src.api.views import check_view
 from src.runtime.trigger_checks import page_of_checks
 
-router = APIRouter(tags=["triggers"], route_class=StrictRoute)
+router = APIRouter(tags=["triggers"], route_class=StrictRoute, dependencies=[READ])
 
 
 @router.get("/triggers", responses={200: {"model": Check}, **PROBLEMS})

@@ -1,12 +1,14 @@
 """`/workflows`: saved definitions and their versions."""
 
 import re
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from src.api.access import OWN, READ, WRITE, Who
 from src.api.dependencies import Id, Installed, Limit, Skip
 from src.api.errors import MAX_SHOWN, RefusedRequest, problem_view
 from src.api.requests import StrictRoute
@@ -15,7 +17,7 @@ from src.api.views import version_view, workflow_view
 from src.core.errors import Invalid
 from src.nova import Nova
 
-router = APIRouter(prefix="/workflows", tags=["workflows"], route_class=StrictRoute)
+router = APIRouter(prefix="/workflows", tags=["workflows"], route_class=StrictRoute, dependencies=[READ])
 
 EXAMPLE = {
     "name": "hello",
@@ -39,16 +41,16 @@ ETAG = re.compile(r'(?:W/)?"(\d{1,9})"', re.ASCII)
 IfMatch = Annotated[str | None, Header(description='The ETag that was read, such as `"3"`, or `*`.')]
 
 
-@router.post("", status_code=201, responses={201: {"model": Workflow}, **PROBLEMS})
-def create_workflow(document: Document, nova: Installed) -> Response:
+@router.post("", status_code=201, dependencies=[WRITE, OWN], responses={201: {"model": Workflow}, **PROBLEMS})
+def create_workflow(document: Document, nova: Installed, who: Who) -> Response:
     draft, warnings = nova.read_draft(document)
-    workflow_id = nova.workflows.create(draft)
+    workflow_id = nova.workflows.create(replace(draft, client_id=who.client_id))
     answer = _shown(nova, workflow_id, 201, [problem_view(found) for found in warnings])
     answer.headers["Location"] = f"/workflows/{workflow_id}"
     return answer
 
 
-@router.post("/validate", responses={200: {"model": Validation}, **PROBLEMS})
+@router.post("/validate", dependencies=[READ, OWN], responses={200: {"model": Validation}, **PROBLEMS})
 def validate_workflow(document: Document, nova: Installed) -> Response:
     """Everything that saving would find; nothing is saved. A definition with problems is an answer here, no error."""
     try:
@@ -60,9 +62,9 @@ def validate_workflow(document: Document, nova: Installed) -> Response:
     return JSONResponse({"valid": True, "errors": [], "warnings": list(map(problem_view, warnings))})
 
 
-@router.get("", responses={200: {"model": WorkflowList}, **PROBLEMS})
-def list_workflows(nova: Installed, limit: Limit = 100, skip: Skip = 0) -> Response:
-    rows, total = nova.workflows.page(limit=limit, skip=skip)
+@router.get("", dependencies=[OWN], responses={200: {"model": WorkflowList}, **PROBLEMS})
+def list_workflows(nova: Installed, who: Who, limit: Limit = 100, skip: Skip = 0) -> Response:
+    rows, total = nova.workflows.page(limit=limit, skip=skip, client_id=who.client_id)
     return JSONResponse({"workflows": [workflow_view(row, with_graph=False) for row in rows], "total": total})
 
 
@@ -71,7 +73,7 @@ def get_workflow(workflow_id: Id, nova: Installed) -> Response:
     return _shown(nova, workflow_id)
 
 
-@router.put("/{workflow_id}", responses={200: {"model": Workflow}, **PROBLEMS})
+@router.put("/{workflow_id}", dependencies=[WRITE], responses={200: {"model": Workflow}, **PROBLEMS})
 def save_workflow(workflow_id: Id, document: Document, nova: Installed, if_match: IfMatch = None) -> Response:
     """Save another version. Runs that have begun stay on theirs."""
     expected_version = _expected_version(nova, workflow_id, if_match)
@@ -86,7 +88,7 @@ class Change(BaseModel):
     paused: bool = Field(description="Whether new runs are held back: 409, or with async_mode they wait.")
 
 
-@router.patch("/{workflow_id}", responses={200: {"model": Workflow}, **PROBLEMS})
+@router.patch("/{workflow_id}", dependencies=[WRITE], responses={200: {"model": Workflow}, **PROBLEMS})
 def change_workflow(workflow_id: Id, change: Change, nova: Installed) -> Response:
     """Hold new runs of a workflow back, for a deploy, and let them go on."""
     if change.paused:
@@ -96,7 +98,7 @@ def change_workflow(workflow_id: Id, change: Change, nova: Installed) -> Respons
     return _shown(nova, workflow_id)
 
 
-@router.delete("/{workflow_id}", status_code=204, responses=PROBLEMS)
+@router.delete("/{workflow_id}", status_code=204, dependencies=[WRITE], responses=PROBLEMS)
 def delete_workflow(workflow_id: Id, nova: Installed, if_match: IfMatch = None) -> Response:
     """Take a workflow out of use. Its executions stay, and its name is free again."""
     nova.workflows.archive(workflow_id, expected_version=_expected_version(nova, workflow_id, if_match))
