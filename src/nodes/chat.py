@@ -14,6 +14,7 @@ from src.core.outcome import Context, ErrorClass, Json, NodeError, Usage
 from src.core.values import plain_text
 from src.nodes.config import NodeContext
 from src.nodes.outward import FieldProblem, OutwardNode, Template, filled_text
+from src.outside.deadline import Deadline
 from src.outside.messages import Answer, Call
 
 DEFAULT_SECONDS = 120.0
@@ -79,7 +80,11 @@ class ModelNode(OutwardNode):
             raise FieldProblem("model", f"name one here, or set {setting}")
         return plain_text(model, max_length=MAX_NAME)
 
-    def post(self, context: NodeContext, path: str, body: Context) -> Json:
+    def deadline(self, context: NodeContext) -> Deadline:
+        """One for an attempt, however often it asks."""
+        return Deadline(self.timeout or DEFAULT_SECONDS, context.visit.cancelled)
+
+    def post(self, context: NodeContext, path: str, body: Context, deadline: Deadline) -> Json:
         """The JSON that the model's side answers. The operator's key goes to the operator's URL alone.
 
         Raises:
@@ -95,20 +100,20 @@ class ModelNode(OutwardNode):
             key = filled_text(self.api_key, context, "api_key")
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
-        seconds = self.timeout or DEFAULT_SECONDS
+        seconds = deadline.left_seconds
         call = Call("POST", f"{base_url.rstrip('/')}{path}", headers, body=content, timeout_seconds=seconds)
         answer = (outside.http if own else outside.models_http).send(call, context.visit.cancelled)
         return _read(answer, key)
 
 
-def chat(node: ModelNode, context: NodeContext, body: Context, spent: Spent) -> Reply:
+def chat(node: ModelNode, context: NodeContext, body: Context, spent: Spent, deadline: Deadline) -> Reply:
     """One turn of a conversation; counts what it took.
 
     Raises:
         OutsideError, FieldProblem
         ModelError: with `content_policy` where a person must look at it.
     """
-    answer = node.post(context, "/chat/completions", body)
+    answer = node.post(context, "/chat/completions", body, deadline)
     _count_in(spent, answer, context)
     try:
         choice = answer["choices"][0]

@@ -106,9 +106,9 @@ class Conversation(ModelNode):
 
     def _go_on(self, context: NodeContext, said: Said, spent: Spent) -> Outcome:
         """Until the model has answered, or children are to run."""
-        repairs = REPAIRS
+        repairs, deadline = REPAIRS, self.deadline(context)
         while True:
-            reply = chat(self, context, self._body(said, spent.model), spent)
+            reply = chat(self, context, self._body(said, spent.model), spent, deadline)
             if reply.tool_calls and self._may_call(said):
                 children = self._called(reply, said, context)
                 if children:

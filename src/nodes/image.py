@@ -27,7 +27,8 @@ class Image(ModelNode):
         spent = Spent(self.named_model(context, context.outside.models.image_model, "LLM_IMAGE_MODEL"))
         body = {"model": spent.model, "prompt": as_text(filled(self.prompt, context, "prompt")), "n": self.count}
         try:
-            answer = self.post(context, "/images/generations", body | ({"size": self.size} if self.size else {}))
+            size = {"size": self.size} if self.size else {}
+            answer = self.post(context, "/images/generations", body | size, self.deadline(context))
             spent.add(answer.get("usage"), None)
             images = [_image(each) for each in answer["data"]]
         except ModelError as refused:

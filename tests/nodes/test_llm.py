@@ -1,6 +1,7 @@
 """`llm` and `image` against a peer on loopback that answers as the real endpoints do."""
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -195,6 +196,18 @@ def test_the_operators_key_goes_to_the_operators_url_alone() -> None:
 
     assert mine.seen[0].headers["authorization"] == "Bearer operator-key"
     assert [seen.headers.get("authorization") for seen in theirs.seen] == [None, "Bearer own"]
+
+
+def test_the_time_is_for_an_attempt_and_not_for_each_call_in_it() -> None:
+    def slow(_: Seen) -> Told:
+        threading.Event().wait(0.4)
+        return completion("no")
+
+    with http_peer(slow) as peer:
+        node = {"type": "llm", "prompt": "Hello", "json_schema": TOPIC, "timeout": 1}
+        error = failed(node, outside=operators(peer)).error
+
+    assert (error.type, error.error_class) == ("Fault", ErrorClass.TRANSIENT)
 
 
 def test_a_key_that_is_refused_is_not_repeated() -> None:
