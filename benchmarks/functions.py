@@ -14,3 +14,9 @@ def work(context: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
 def nap(context: dict[str, Any]) -> None:
     """Waits for somebody else, as most work does."""
     time.sleep(context["item"])
+
+
+def pause(_: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
+    """A tenth of a second, as a node that asks somebody else takes it."""
+    time.sleep(0.1)
+    return {node.id: "done"}

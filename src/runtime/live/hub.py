@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from src.core.errors import NotReady
 from src.runtime.live.news import Listener, News
 from src.runtime.live.notices import Board, Notice, Notices
-from src.runtime.live.rows import DONE, Cursor, Event, Rows
+from src.runtime.live.rows import DONE, PING, Cursor, Event, Rows
 from src.runtime.live.signals import CHANGED, Signal, Signals
 from src.runtime.live.watcher import Channel, Watcher, event_of
 
@@ -30,6 +30,8 @@ TICK_SECONDS = 0.25
 LOOK_TICKS = 4
 """Between two looks for what no signal told of: other processes' runs where there is no Redis."""
 LOOK_TICKS_WITH_REDIS = 20
+PING_TICKS = 60
+"""Proxies close connections over which nothing comes; most wait for half a minute or longer."""
 
 
 class Hub:
@@ -102,15 +104,16 @@ class Hub:
         watcher.begin()
         for event in await asyncio.to_thread(self._rows.since, execution_id, cursor):
             yield event
-        for event in await asyncio.to_thread(self._under_way, execution_id):
+        for event in await self._under_way(execution_id):
             yield event
         while event_or_none := await watcher.next():
             yield event_or_none
 
-    def _under_way(self, execution_id: int) -> list[Event]:
+    async def _under_way(self, execution_id: int) -> list[Event]:
         hot = self._signals.hot(execution_id)
-        running = hot.running.values() if hot else self._wire.running(execution_id) if self._wire else ()
-        return [event_of(signal) for signal in list(running)]
+        if hot is None and self._wire is not None:
+            hot = await asyncio.to_thread(self._wire.hot, execution_id)
+        return [event_of(signal) for signal in list(hot.running.values())] if hot else []
 
     # Who watches what.
 
@@ -170,12 +173,18 @@ class Hub:
             tick += 1
             if self._is_over():
                 self._end_all()
+            if tick % PING_TICKS == 0:
+                for watcher in self._watchers():
+                    watcher.offer(PING)
             is_told = self._wire is not None and self._wire.is_listening
             if tick % (LOOK_TICKS_WITH_REDIS if is_told else LOOK_TICKS) == 0:
                 await self._look()
 
+    def _watchers(self) -> list[Watcher]:
+        return [watcher for channel in self._channels.values() for watcher in channel.watchers]
+
     def _end_all(self) -> None:
-        for watcher in [watcher for channel in self._channels.values() for watcher in channel.watchers]:
+        for watcher in self._watchers():
             watcher.interrupt()
         for listener in self._news.listeners:
             listener.end()

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Self
 
 from sqlalchemy import Connection, Row, bindparam, func, select
@@ -89,7 +90,7 @@ class Cursor:
         return Cursor(attempt_id, self.state if event.name == NODE else event.cursor.state)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Event:
     """What is sent to a watcher."""
 
@@ -100,6 +101,15 @@ class Event:
     """None for what no row says: who comes back does not get it again."""
     node: tuple[str, int] = ("", 0)
     """The node and the attempt that it tells of."""
+
+    @cached_property
+    def head(self) -> bytes:
+        """As it goes over the wire to every watcher, but for the id. JSON of ours is one line."""
+        return f"event: {self.name}\ndata: {self.text}\n".encode()
+
+
+PING = Event("ping", "")
+"""Nothing has happened for a while."""
 
 
 class Rows:

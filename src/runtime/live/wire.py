@@ -143,10 +143,6 @@ class Wire:
             return None
         return _read(fields) if fields else None
 
-    def running(self, execution_id: int) -> Iterable[Signal]:
-        hot = self.hot(execution_id)
-        return hot.running.values() if hot else ()
-
 
 def _fields(hot: Hot) -> dict[str, str | int | float]:
     return {"status": hot.status, "done": hot.done, "total": hot.total, "at": hot.at, "under_way": _as_text(hot)}
