@@ -53,6 +53,8 @@ FAULTS = {
 """How often each comes, relative to the others."""
 PER_SECOND = 12.0
 """Executions that are asked for."""
+USUAL_ANSWERS = {"200", "202", "503", "none"}
+"""`none` is a request that met a dead process."""
 CALM_SECONDS = 180.0
 """After the last fault: whatever has not ended then is stuck."""
 TICK_SECONDS = 0.001
@@ -97,7 +99,8 @@ class Report:
 
     @property
     def is_sound(self) -> bool:
-        return not (self.lost or self.stuck or self.failed or self.run_again or self.wrong)
+        is_kept = not (self.lost or self.stuck or self.failed or self.run_again or self.wrong)
+        return is_kept and self.answers.keys() <= USUAL_ANSWERS
 
     def __str__(self) -> str:
         injected = ", ".join(f"{count} x {name}" for name, count in sorted(self.faults.items()))
