@@ -193,6 +193,7 @@ class Fleet:
             "SHUTDOWN_GRACE_SECONDS": str(GRACE_SECONDS),
             "DATABASE_POOL_SIZE": "5",
             "REMAP_SIGTERM": "SIGQUIT",
+            "API_KEYS": "off",
             "TMPDIR": str(self.folder),
             **self.settings,
             **settings,
