@@ -80,7 +80,8 @@ def serving(app: list[str], environment: dict[str, str]) -> Iterator[str]:
     """`uvicorn` with `app` in a process of its own, as the Procfile starts it; answers the URL."""
     port = servers.free_port()
     options = ["--host", "127.0.0.1", "--port", str(port), "--app-dir", str(ROOT)]
-    command = ["exec", "env", *(f"{name}={value}" for name, value in environment.items())]
+    given = {"API_KEYS": "off", **environment}
+    command = ["exec", "env", *(f"{name}={value}" for name, value in given.items())]
     command += [sys.executable, "-m", "uvicorn", *app, *options]
     process = servers.start(shlex.join(command), servers.new_folder("uvicorn"))
     url = f"http://127.0.0.1:{port}"
