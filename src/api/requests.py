@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.api.errors import RefusedRequest, problem
+from src.api.headers import add_headers
 from src.core.about import about
 from src.settings import is_loopback
 
@@ -77,6 +78,7 @@ class RequestFrame:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                add_headers(scope, message)
             await send(message)
 
         with about(request_id=request_id):

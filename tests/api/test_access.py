@@ -334,3 +334,20 @@ def test_what_is_done_is_noted_under_the_name_of_the_key(closed: TestClient) -> 
     assert save_as.status_code == 201
     events = closed.get("/audit?subject=workflow/1", headers=bearer(FIRST_KEY)).json()["events"]
     assert {each["actor"] for each in events} == {f"test ({key.split('_')[1]})"}
+
+
+# What browsers are told.
+
+
+@pytest.mark.parametrize("path", ["/health", "/workflows", "/no/such/path", "/openapi.json", "/"])
+def test_every_answer_tells_a_browser_to_run_nothing(closed: TestClient, path: str) -> None:
+    headers = closed.get(path).headers
+
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert not [name for name in headers if name.startswith("access-control-")]
+
+
+def test_the_pages_of_the_documentation_may_load_what_they_are_made_of(closed: TestClient) -> None:
+    assert "https://cdn.jsdelivr.net" in closed.get("/docs").headers["content-security-policy"]
