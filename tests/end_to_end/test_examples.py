@@ -14,6 +14,8 @@ import uvicorn
 from sqlalchemy import create_engine, make_url, text
 from starlette.testclient import TestClient
 
+import dev
+from examples import tour
 from examples.services.app import create_app
 from examples.services.mail import PASSWORD, USERNAME, mail_server
 from tests.api.door import execute, save, serving
@@ -78,6 +80,11 @@ def shown(client: TestClient, execution_id: int) -> Json:
 def assert_holds(execution: Json, expected: Json) -> None:
     assert execution["error"] is None
     assert {key: execution["context"].get(key) for key in expected["context"]} == expected["context"]
+
+
+def test_every_example_is_offered_and_what_it_loads_is_there() -> None:
+    assert list(tour.EXAMPLES) == list(dev.EXAMPLES)
+    assert all((EXAMPLES / path).is_file() for paths in tour.EXAMPLES.values() for path in paths)
 
 
 # Creative.
