@@ -13,10 +13,11 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from tests import servers
-from tests.api.door import FUNCTIONS, decision, execute, function, line, save, transform
+from tests.api.door import FUNCTIONS, LOOPBACK, decision, execute, function, line, save, transform
 from tests.api.sse import Event, Stream, events_of
 from tests.api.test_server import ROOT, Server, running
 
+WS = f"{LOOPBACK.replace('http', 'ws')}/ws"
 STEPS = line(function("greet", "one"), function("report_and_wait", "two"), transform("three", x=1))
 
 
@@ -183,7 +184,7 @@ def told(socket: Any, *types: str) -> list[dict[str, Any]]:
 
 def test_who_listens_is_told_of_every_start_and_every_end(client: TestClient) -> None:
     good, bad = (save(client, line(function(name), name=name)) for name in ("greet", "fail"))
-    with client.websocket_connect("/ws") as socket:
+    with client.websocket_connect(WS) as socket:
         first = execute(client, good).json()
         [started, complete] = told(socket, "task_started", "task_complete")
         execute(client, bad)
@@ -197,12 +198,12 @@ def test_who_listens_is_told_of_every_start_and_every_end(client: TestClient) ->
 
 def test_who_comes_back_to_listen_is_told_what_was_missed(client: TestClient) -> None:
     workflow_id = save(client, line(function("greet")))
-    with client.websocket_connect("/ws") as socket:
+    with client.websocket_connect(WS) as socket:
         execute(client, workflow_id)
         known = told(socket, "task_started", "task_complete")
     missed = execute(client, workflow_id).json()
 
-    with client.websocket_connect(f"/ws?last_event_id={known[-1]['event_id']}") as socket:
+    with client.websocket_connect(f"{WS}?last_event_id={known[-1]['event_id']}") as socket:
         notices: list[dict[str, Any]] = []
         while not notices or (notices[-1]["execution_id"], notices[-1]["type"]) != (missed["id"], "task_complete"):
             notices.append(socket.receive_json())
@@ -214,7 +215,7 @@ def test_who_comes_back_to_listen_is_told_what_was_missed(client: TestClient) ->
 def test_who_listens_is_told_of_progress_and_of_what_waits_for_a_person(client: TestClient, tmp_path: Path) -> None:
     review = {"id": "look", "type": "review", "title": "Is this right?"}
     workflow_id = save(client, line(function("report_and_wait"), review))
-    with client.websocket_connect("/ws") as socket:
+    with client.websocket_connect(WS) as socket:
         client.post(
             f"/workflows/{workflow_id}/execute?async_mode=true", json={"initial_context": {"go": str(tmp_path / "go")}}
         )
@@ -227,8 +228,8 @@ def test_who_listens_is_told_of_progress_and_of_what_waits_for_a_person(client: 
 
 
 def test_a_page_of_another_site_cannot_listen(client: TestClient) -> None:
-    with pytest.raises(WebSocketDisconnect), client.websocket_connect("/ws", headers={"Origin": "http://evil.example"}):
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect(WS, headers={"Origin": "http://evil.example"}):
         pass
 
-    with client.websocket_connect("/ws", headers={"Origin": "http://testserver"}):
+    with client.websocket_connect(WS, headers={"Origin": LOOPBACK}):
         pass

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.status import WS_1008_POLICY_VIOLATION, WS_1012_SERVICE_RESTART
 
-from src.api.access import READ
+from src.api.access import OWN, READ
 from src.api.dependencies import Id, Installed
 from src.api.requests import StrictRoute
 from src.api.schemas import PROBLEMS, Progress
@@ -77,7 +77,7 @@ def get_progress(execution_id: Id, nova: Installed) -> Response:
     return JSONResponse({"execution_id": execution_id, **told})
 
 
-@router.websocket("/ws")
+@router.websocket("/ws", dependencies=[OWN])
 async def notify(socket: WebSocket, last_event_id: Annotated[str | None, Query(max_length=400)] = None) -> None:
     """Notices of all runs: `task_started`, `task_progress`, `task_complete`, `task_failed`, `hitl_pending`. With the
     `event_id` that came last as `last_event_id`, what was missed comes first; some of it may be known, by its id.
@@ -87,7 +87,7 @@ async def notify(socket: WebSocket, last_event_id: Annotated[str | None, Query(m
         await socket.close(WS_1008_POLICY_VIOLATION)  # before it is accepted: the answer is 403
         return
     await socket.accept()
-    board = Board(last_event_id=last_event_id)
+    board = Board(socket.scope["nova.caller"].client_id, last_event_id=last_event_id)
     sending = asyncio.create_task(_send(socket, nova, board, moment_of(last_event_id)))
     with suppress(WebSocketDisconnect):
         while not sending.done():
