@@ -79,7 +79,7 @@ class Caller:
     def client_for(self, slug: str | None) -> str | None:
         """The client that it may do something for, where it asks for `slug`. Raises NotFound."""
         if self.client_slug is None or slug in (None, self.client_slug):
-            return slug or self.client_slug
+            return self.client_slug if slug is None else slug
         raise NotFound("active client", slug)
 
     def may(self, scope: Scope) -> bool:
