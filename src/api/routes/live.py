@@ -26,13 +26,22 @@ RETRY_MILLISECONDS = 1000
 """How long a browser waits before it comes back."""
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 """The second: nginx passes on what comes as it comes."""
+EVENTS = {
+    "type": "object",
+    "description": "One event of the stream; `data` is JSON.",
+    "properties": {
+        "event": {"enum": ["execution", "node", "started", "progress", "done"]},
+        "data": {"type": "string"},
+        "id": {"type": "string"},
+    },
+}
 router = APIRouter(tags=["live"], route_class=StrictRoute, dependencies=[READ])
 
 
 @router.get(
     "/executions/{execution_id}/stream",
     response_class=Response,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **PROBLEMS},
+    responses={200: {"content": {"text/event-stream": {"schema": EVENTS}}}, **PROBLEMS},
 )
 async def stream_execution(
     execution_id: Id, nova: Installed, last_event_id: Annotated[str | None, Header(max_length=200)] = None
