@@ -27,6 +27,7 @@ from src.runtime.executions import Executions
 from src.runtime.figures import Figures
 from src.runtime.firing import Firing
 from src.runtime.forecast import Forecast
+from src.runtime.housekeeping import Housekeeping
 from src.runtime.keyring import Keyring
 from src.runtime.keys import Keys
 from src.runtime.leases import Leases, recover
@@ -41,6 +42,7 @@ from src.runtime.reruns import Reruns
 from src.runtime.reviews import Reviews
 from src.runtime.run_pool import RunPool
 from src.runtime.schedules import Schedules
+from src.runtime.stats import Stats
 from src.runtime.store import SqlStore
 from src.runtime.sweeper import Sweeper
 from src.runtime.tally import Tally, gauges_of
@@ -138,6 +140,7 @@ def build(
         "wakes": wakes.wake_due,
         "schedules": firing.fire_due,
         "queue": queue.ring_due,
+        "housekeeping": Housekeeping(database, settings.keep_runs_days, settings.keep_events_days).tidy,
     }
     live = make_live(
         database,
@@ -167,13 +170,12 @@ def build(
         reviews=Reviews(database, wakes, max_output_bytes=settings.max_output_bytes, credentials_of=vault.of_client),
         audit=Audit(database),
         schedules=Schedules(database, executions),
-        figures=tally.figures,
+        stats=Stats(database),
         metrics=Metrics(
             database,
             queue,
             tally.figures,
-            gauges_of(database, inline, background, live.hub.count_watchers)
-            | {"circuits_open": outside.breakers.count_open},
+            gauges_of(database, inline, background, live.hub) | {"circuits_open": outside.breakers.count_open},
         ),
         triggers=Triggers(database, settings.platform, recent_checks, workers_are_on=celery is not None),
         reruns=Reruns(database, executions, store, queue, queued_as, signals.changed),

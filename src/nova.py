@@ -19,7 +19,6 @@ from src.runtime.credentials import Vault
 from src.runtime.dispatcher import Dispatcher
 from src.runtime.drain import Drain
 from src.runtime.executions import Executions
-from src.runtime.figures import Figures
 from src.runtime.keys import Keys
 from src.runtime.leases import Leases, recover
 from src.runtime.ledger import Ledger
@@ -32,6 +31,7 @@ from src.runtime.reruns import Reruns
 from src.runtime.reviews import Reviews
 from src.runtime.run_pool import RunPool
 from src.runtime.schedules import Schedules
+from src.runtime.stats import Stats
 from src.runtime.sweeper import Sweeper
 from src.runtime.wakes import Wakes
 from src.runtime.workers import Workers
@@ -74,8 +74,8 @@ class Nova:
     reviews: Reviews
     audit: Audit
     schedules: Schedules
-    figures: Figures
     metrics: Metrics
+    stats: Stats
     triggers: Triggers
     reruns: Reruns
     processes: Processes
@@ -169,7 +169,7 @@ class Nova:
         self._ledger.close()
         self.live.close()
         self.sandbox.close()
-        self.figures.flush()
+        self.metrics.figures.flush()
         self._presence.leave()
         self.database.close()
 

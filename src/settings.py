@@ -41,6 +41,13 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65_535)
     """What `python -m src serve` listens on."""
 
+    keep_runs_days: float = Field(90.0, ge=0)
+    """Finished runs are deleted after so long, with all that is theirs. A quarter is what most audits ask for; 0 keeps
+    them for ever."""
+
+    keep_events_days: float = Field(30.0, ge=0)
+    """Events of finished runs (paused, reviewed ...) are deleted after so long; those that `verify` counts stay."""
+
     log_format: Format = "auto"
     """How lines to stdout look: `json`, an object a line, for machines; `console`, for eyes. `auto`: for eyes on a
     terminal, for machines elsewhere."""

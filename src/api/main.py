@@ -27,6 +27,7 @@ from src.api.routes import (
     reviews,
     schedules,
     sign_in,
+    stats,
     triggers,
     workflows,
 )
@@ -50,6 +51,7 @@ ROUTES = (
     sign_in,
     audit,
     metrics,
+    stats,
     health,
 )
 

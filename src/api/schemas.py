@@ -169,6 +169,8 @@ class Summary(BaseModel):
 
 
 class Execution(Summary):
+    eta_seconds: float | None = None
+    """How long it will likely take from now, learned from earlier runs; None where nothing can be said."""
     result: dict[str, Any] | None
     nodes: list[NodeState]
 
@@ -302,22 +304,6 @@ class Task(BaseModel):
     execution_id: int
     result: dict[str, Any] | None
     error: ExecutionError | None
-
-
-class AuditEvent(BaseModel):
-    actor: str
-    action: str
-    subject: str
-    before_sha256: str | None
-    after_sha256: str | None
-    request_id: str | None
-    at: datetime
-
-
-class AuditList(BaseModel):
-    events: list[AuditEvent]
-    next_before: datetime | None
-    """What `before` is for the next page; None on the last."""
 
 
 class Door(BaseModel):

@@ -58,15 +58,19 @@ def summary_view(row: Row[Any]) -> View:
     )
 
 
-def execution_view(found: Found) -> View:
-    return summary_view(found.row) | {"result": found.result, "nodes": [node._asdict() for node in found.nodes]}
+def execution_view(found: Found, eta_seconds: float | None = None) -> View:
+    return (
+        summary_view(found.row)
+        | {"eta_seconds": eta_seconds}
+        | {"result": found.result, "nodes": [node._asdict() for node in found.nodes]}
+    )
 
 
-def accepted_view(found: Found) -> View:
+def accepted_view(found: Found, eta_seconds: float | None = None) -> View:
     """Of an execution that goes on behind the request."""
     here = f"/executions/{found.row.id}"
     links = {"self": here, "chain": f"{here}/chain", "task": f"/tasks/{found.row.task_id}"}
-    return execution_view(found) | {"links": links}
+    return execution_view(found, eta_seconds) | {"links": links}
 
 
 def schedule_view(found: Schedule) -> View:
@@ -130,7 +134,7 @@ def event_view(row: Row[Any]) -> View:
 
 def entry_view(entry: Entry) -> View:
     """Without the context that the node saw, which may be large."""
-    hidden = ("execution_id", "output_result", "lease_token", "started_at", "timestamp", "wakes_at")
+    hidden = ("execution_id", "output_result", "lease_token", "seal", "started_at", "timestamp", "wakes_at")
     view = {name: value for name, value in entry.row._mapping.items() if name not in hidden}
     view["output_result"] = entry.output
     return view | _moments(entry.row, "started_at", "timestamp", "wakes_at")

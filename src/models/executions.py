@@ -40,6 +40,18 @@ class Execution(Base):
             postgresql_where=text("parent_id IS NOT NULL"),
         ),
         Index(
+            "ix_executions_completed_at",
+            "completed_at",
+            sqlite_where=text("completed_at IS NOT NULL"),
+            postgresql_where=text("completed_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_executions_origin_id",
+            "origin_id",
+            sqlite_where=text("origin_id IS NOT NULL"),
+            postgresql_where=text("origin_id IS NOT NULL"),
+        ),
+        Index(
             "uq_executions_schedule_id_fire_at",
             "schedule_id",
             "fire_at",
@@ -113,6 +125,8 @@ class Execution(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
+    last_seal: Mapped[str | None]
+    """Of its rows in `chain_of_work`, when it ended."""
     execution_time: Mapped[float | None]
     """Seconds from the first start to the end, waiting included."""
 
@@ -168,6 +182,8 @@ class ChainOfWork(Base):
     started_at: Mapped[datetime]
     timestamp: Mapped[datetime]
     """When the attempt ended."""
+    seal: Mapped[str | None]
+    """SHA-256 of the seal before it and of this row; see runtime/seals.py. None: older than that, or a copy."""
 
 
 class ExecutionEvent(Base):

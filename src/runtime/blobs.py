@@ -34,6 +34,11 @@ def fatten(connection: Connection, contexts: Iterable[Context | None]) -> list[C
     return [context and {key: _fat(value, contents) for key, value in context.items()} for context in slimmed]
 
 
+def names_in(context: Context | None) -> list[str]:
+    """The hashes of the big values that a slim context names."""
+    return [value[MARK] for value in (context or {}).values() if _is_mark(value)]
+
+
 def _slim(value: Json, found: dict[str, str]) -> Json:
     if not (_is_mark(value) or _may_be_big(value)):
         return value

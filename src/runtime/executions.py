@@ -25,6 +25,7 @@ from src.runtime.families import family
 from src.runtime.leases import ENDS_OF_CLAIMS
 from src.runtime.queue import Priority
 from src.runtime.rows import outcome_of
+from src.runtime.seals import broken, count_unsealed
 from src.runtime.store import NewExecution
 from src.runtime.workflows import Workflows
 
@@ -254,7 +255,18 @@ class Executions:
             rows=[_kept(row, output) for row, output in self._rows(execution_id)],
             returns=returns,
         )
-        return violations(history)
+        return [*violations(history), *self._broken_seals(execution)]
+
+    def _broken_seals(self, execution: Row[Any]) -> list[str]:
+        its = ChainOfWork.execution_id == execution.id
+        with self._database.read() as connection:
+            last_seal = connection.execute(select(Execution.last_seal).where(Execution.id == execution.id)).scalar()
+            rows = connection.execute(select(*ChainOfWork.__table__.columns).where(its).order_by(ChainOfWork.id)).all()
+            return list(broken(connection, execution.task_id, rows, last_seal))
+
+    def count_unsealed(self) -> int:
+        with self._database.read() as connection:
+            return count_unsealed(connection)
 
     def _graph(self, row: Row[Any]) -> Graph:
         return self.workflows.graph(row.workflow_id, row.workflow_version, row.subgraph)

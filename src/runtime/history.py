@@ -18,7 +18,7 @@ _ATTEMPT = (
     ChainOfWork.node_id, ChainOfWork.attempt, ChainOfWork.status, ChainOfWork.lease_token,
     ChainOfWork.output_result, ChainOfWork.decision_result,
     ChainOfWork.error_type, ChainOfWork.error_class, ChainOfWork.error_message, ChainOfWork.error_traceback,
-    ChainOfWork.waiting_for, ChainOfWork.wakes_at, ChainOfWork.details,
+    ChainOfWork.waiting_for, ChainOfWork.wakes_at, ChainOfWork.details, ChainOfWork.seal,
 )  # fmt: skip
 
 
@@ -30,6 +30,7 @@ class Past:
     """How many each node has had."""
     newest_token: int
     """Of the runner that wrote the last attempt."""
+    last_seal: str | None = None
 
 
 def past_of(connection: Connection, execution_id: int) -> Past:
@@ -37,7 +38,8 @@ def past_of(connection: Connection, execution_id: int) -> Past:
     rows = connection.execute(query).all()
     outputs = fatten(connection, [row.output_result for row in rows])
     outcomes = [(row.node_id, outcome_of(row, output or {})) for row, output in zip(rows, outputs, strict=True)]
-    return Past(outcomes, dict(Counter(row.node_id for row in rows)), rows[-1].lease_token if rows else 0)
+    attempts = dict(Counter(row.node_id for row in rows))
+    return Past(outcomes, attempts, rows[-1].lease_token, rows[-1].seal) if rows else Past((), {}, 0)
 
 
 def answers_to(connection: Connection, execution_id: int, past: Past) -> dict[str, Json]:

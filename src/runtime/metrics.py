@@ -50,7 +50,7 @@ class Metrics:
     ) -> None:
         self._database = database
         self._queue = queue
-        self._figures = figures
+        self.figures = figures
         figures.gauges |= gauges
         self._clock = clock
         self._lock = threading.Lock()
@@ -68,7 +68,7 @@ class Metrics:
         from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 -- who is never asked
         from prometheus_client.process_collector import ProcessCollector  # noqa: PLC0415 -- does not pay for it
 
-        self._figures.flush()
+        self.figures.flush()
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         registry.register(_Collected(list(self._families())))

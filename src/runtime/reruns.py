@@ -21,7 +21,7 @@ from src.runtime.store import NewExecution, SqlStore
 
 RETRIED, RERUN = "execution.retried", "execution.rerun"
 SETTLED = (AttemptStatus.SUCCESS, AttemptStatus.FAILED)
-NOT_TAKEN_OVER = ("id", "execution_id", "lease_token", "attempt", "origin_attempt_id", "usage", "cpu_seconds")
+NOT_TAKEN_OVER = ("id", "execution_id", "lease_token", "attempt", "origin_attempt_id", "usage", "cpu_seconds", "seal")
 """Columns of an attempt that are another's in the new execution, or would be counted twice."""
 
 

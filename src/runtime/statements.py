@@ -52,7 +52,7 @@ CHILD = [
 ]
 """Of these `lease_token` is the parent's: the fence under which they are written."""
 ATTEMPT = [column.name for column in CHAIN.columns if column.name not in ("id", "code_executed")]
-SETTLEMENT = ["waiting_for", "wake_at", "result", "error", "completed_at", "execution_time"]
+SETTLEMENT = ["last_seal", "waiting_for", "wake_at", "result", "error", "completed_at", "execution_time"]
 BLOB = ["sha256", "content", "created_at"]
 
 BY_KEY = "AND executions.id = ANY (ARRAY(SELECT (each ->> '{}')::bigint FROM json_array_elements($1) AS each)) "

@@ -30,6 +30,7 @@ from src.runtime.ledger import Entry, Ledger, Row
 from src.runtime.live.signals import Signals
 from src.runtime.queue import FOR_TURN, FOR_WORKFLOW, Priority
 from src.runtime.rows import attempt_rows, blob_rows, child_rows, error_columns, timestamp
+from src.runtime.seals import Seals
 from src.runtime.tally import Tally
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ class SqlStore:
         self._load_graph = load_graph
         self._granted: dict[int, Claim] = {}
         """Claims that came with the creation of their execution, until the engine asks for them."""
+        self._seals = Seals()
 
     def create(self, new: NewExecution) -> int:
         """Write the execution and claim it for this process, in one commit; answers its id. Where only so many may run
@@ -193,6 +195,7 @@ class SqlStore:
 
     def checkpoint(self, claim: Claim, attempts: Sequence[Attempt]) -> bool:
         entry = _entry("checkpoint", claim, attempts)
+        self._seals.put_on(claim, entry.attempts)
         written = self._ledger.write(entry)
         self._signals.kept(claim, attempts)
         self._tally.kept(claim, attempts)
@@ -202,6 +205,7 @@ class SqlStore:
 
     def settle(self, claim: Claim, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
         entry = _entry("settle", claim, attempts)
+        last_seal = self._seals.put_on(claim, entry.attempts)
         settlement: Row = {"id": claim.execution_id, "lease_token": claim.token, "status": verdict.status}
         if verdict.waits:
             settlement["waiting_for"] = verdict.waiting_for
@@ -211,6 +215,7 @@ class SqlStore:
             settlement["result"], big = slim(verdict.result)
             if verdict.error:
                 settlement["error"] = {**error_columns(verdict.error), "node_id": verdict.node_id}
+            settlement["last_seal"] = last_seal
             settlement["completed_at"] = timestamp(now)
             settlement["execution_time"] = (now - claim.started_at).total_seconds()
             entry = replace(entry, blobs=[*entry.blobs, *blob_rows(big, now)])
@@ -243,6 +248,7 @@ class SqlStore:
 
     def forget(self, claim: Claim) -> None:
         self._leases.forget(claim)
+        self._seals.forget(claim)
 
     def _taken(self) -> dict[str, Any]:
         """The columns of an execution that this process drives."""
@@ -265,6 +271,7 @@ class SqlStore:
             if row is None:
                 return None
             past = past_of(connection, execution_id)
+            self._seals.go_on(execution_id, row.lease_token, past.last_seal)
             return Claim(
                 execution_id,
                 row.lease_token,

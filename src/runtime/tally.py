@@ -12,6 +12,7 @@ from src.core.store import Claim
 from src.database import Database
 from src.models import Execution
 from src.runtime.figures import ENDED, Figures
+from src.runtime.live.hub import Hub
 from src.runtime.run_pool import RunPool
 
 
@@ -56,11 +57,9 @@ class Tally:
         self.figures.observe("sandbox_spawn_seconds", seconds)
 
 
-def gauges_of(
-    database: Database, inline: RunPool, background: RunPool, watchers: Callable[[], float]
-) -> dict[str, Callable[[], float]]:
+def gauges_of(database: Database, inline: RunPool, background: RunPool, hub: Hub) -> dict[str, Callable[[], float]]:
     """How full the pools of a process are, and how many watch it."""
-    gauges: dict[str, Callable[[], float]] = {"watchers": watchers}
+    gauges: dict[str, Callable[[], float]] = {"watchers": hub.count_watchers}
     for name, pool in (("inline", inline), ("background", background)):
         gauges[f"{name}_pool_used"] = lambda pool=pool: pool.used  # type: ignore[misc]
         gauges[f"{name}_pool_size"] = lambda pool=pool: pool.size  # type: ignore[misc]

@@ -41,8 +41,8 @@ def _begin(sender: Any, **_: Any) -> None:
         count_heard=lambda: state.all_total_count[0],
         is_idle=lambda: not state.active_requests,
     )
-    parts.figures.gauges["worker_pool_used"] = lambda: len(state.active_requests)
-    parts.figures.gauges["worker_pool_size"] = lambda: sender.controller.concurrency
+    parts.metrics.figures.gauges["worker_pool_used"] = lambda: len(state.active_requests)
+    parts.metrics.figures.gauges["worker_pool_size"] = lambda: sender.controller.concurrency
     parts.processes.bell_heard = watchdog.bell_heard
     parts.sweeper.add("watchdog", watchdog.look)
     parts.sweeper.start()

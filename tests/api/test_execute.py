@@ -11,6 +11,8 @@ from starlette.testclient import TestClient
 from tests.api.door import action, decision, execute, function, line, rows, run, save, serving, transform
 
 FIELDS = {
+    "eta_seconds", "parent_id", "origin_id", "origin_node_id", "parent_node_id", "parent_item", "schedule_id",
+    "fire_at",
     "id", "task_id", "workflow_id", "workflow_version", "client_id", "status", "mode", "result", "error",
     "execution_time", "created_at", "started_at", "completed_at", "waiting_for", "wake_at", "nodes",
 }  # fmt: skip

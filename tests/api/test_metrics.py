@@ -94,8 +94,8 @@ def test_several_processes_count_together_and_all_show_the_same(database_url: st
         workflow_id = save(one, line(transform()))
         for client in (one, one, other):
             execute(client, workflow_id)
-        nova_of(one).figures.flush()
-        nova_of(other).figures.flush()
+        nova_of(one).metrics.figures.flush()
+        nova_of(other).metrics.figures.flush()
 
         totals = [
             value(scraped(client), "nova_executions_ended_total", status="completed", mode="inline", workflow="line")
@@ -129,10 +129,10 @@ def test_figures_that_are_added_at_once_from_many_sides_lose_nothing(database_ur
 def test_workflows_beyond_the_first_hundred_count_as_others(database_url: str) -> None:
     with running(database_url) as nova:
         for place in range(MAX_WORKFLOWS + 20):
-            nova.figures.count("executions_ended", status="completed", workflow=str(place))
+            nova.metrics.figures.count("executions_ended", status="completed", workflow=str(place))
             if place % 10 == 0:
-                nova.figures.flush()
-        nova.figures.flush()
+                nova.metrics.figures.flush()
+        nova.metrics.figures.flush()
         with nova.database.read() as connection:
             found = {labels["workflow"]: total for labels, total in read_figures(connection)["executions_ended"]}
 

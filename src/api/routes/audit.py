@@ -9,7 +9,8 @@ from fastapi.responses import JSONResponse, Response
 from src.api.access import ADMIN
 from src.api.dependencies import Installed, Limit
 from src.api.requests import StrictRoute
-from src.api.schemas import PROBLEMS, AuditList
+from src.api.schemas import PROBLEMS
+from src.api.schemas_operations import AuditList
 from src.api.views import audit_view
 from src.core.errors import Problem, ValueRefused
 from src.runtime.audit import Wanted

@@ -23,6 +23,7 @@ from src.runtime.queue import Priority
 from src.runtime.store import NewExecution
 
 MAX_KEY = 200
+LONGEST_RETRY_SECONDS = 60
 router = APIRouter(tags=["executions"], route_class=StrictRoute, dependencies=[RUN])
 
 
@@ -75,7 +76,9 @@ async def execute_workflow(
         found = await InlineRequest(nova, new, budget_seconds=budget, has_left=request.is_disconnected).answer()
     else:
         found = await run_in_threadpool(_enqueue, nova, new)
-    return answer(request, prefer, found, waited=budget > 0)
+    is_final = Status(found.row.status).is_final
+    eta_seconds = None if is_final else await run_in_threadpool(nova.stats.seconds_left, found.row)
+    return answer(request, prefer, found, waited=budget > 0, eta_seconds=eta_seconds)
 
 
 def budget_seconds(prefer: dict[str, str], longest: float) -> float:
@@ -96,14 +99,17 @@ def _enqueue(nova: Nova, new: Any) -> Found:
     return nova.executions.find(execution_id)
 
 
-def answer(request: Request, prefer: dict[str, str], found: Found, *, waited: bool) -> Response:
+def answer(
+    request: Request, prefer: dict[str, str], found: Found, *, waited: bool, eta_seconds: float | None = None
+) -> Response:
     """Who did not want to wait gets 202, however quick the run was."""
     status, here = Status(found.row.status), f"/executions/{found.row.id}"
     if not (status.is_final and waited):
-        headers = {"Location": here, "Retry-After": str(RETRY_AFTER_SECONDS)}
+        retry_after = min(LONGEST_RETRY_SECONDS, max(RETRY_AFTER_SECONDS, math.ceil(eta_seconds or 0.0)))
+        headers = {"Location": here, "Retry-After": str(retry_after)}
         if "respond-async" in prefer:
             headers["Preference-Applied"] = "respond-async"
-        return JSONResponse(accepted_view(found), 202, headers=headers)
+        return JSONResponse(accepted_view(found, eta_seconds), 202, headers=headers)
     if status is Status.FAILED and prefer.get("handling") == "strict":
         return _failure(request, found)
     headers = {"Content-Location": here, "Server-Timing": server_timing(found.nodes)}

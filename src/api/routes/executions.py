@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from src.api.access import OWN, READ, RUN, Who
@@ -44,7 +45,9 @@ def list_executions(
 async def get_execution(execution_id: Id, nova: Installed, wait: Wait = 0.0) -> Response:
     """One execution. With `wait` the answer comes when it has ended, or after so many seconds."""
     found = await until_final(nova, execution_id, give_up_at=time.monotonic() + wait)
-    return JSONResponse(execution_view(found))
+    if Status(found.row.status).is_final:
+        return JSONResponse(execution_view(found))
+    return JSONResponse(execution_view(found, await run_in_threadpool(nova.stats.seconds_left, found.row)))
 
 
 @router.get("/executions/{execution_id}/explain", responses={200: {"model": Explanation}, **PROBLEMS})
