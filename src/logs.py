@@ -26,6 +26,7 @@ MAX_REASON = 500
 """Characters of an exception's message."""
 END_OF_LINE = re.compile(r"\n|\\n")
 """In a message, and in the `repr` of one."""
+TRACEBACK = "Traceback (most recent call last):\n"
 HIDDEN = frozenset({*RESERVED_ATTRS, "data", "color_message", "message", "asctime"})
 """What other libraries hang on their records: Celery the arguments of tasks, uvicorn the colours of a terminal."""
 
@@ -43,7 +44,7 @@ class _Lines:
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:23] + "Z",
             "level": record.levelname.lower(),
             "service": self.service,
-            "event": _first_line(record.getMessage()),
+            "event": _event(record.getMessage()),
             "logger": record.name,
             "worker": f"{HOST}:{record.process}",
         }
@@ -160,6 +161,14 @@ def _exception(error: BaseException) -> str:
         parts.insert(0, "".join(each.stack.format()) + _first_line("".join(each.format_exception_only())))
         each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
     return "\n".join(parts)
+
+
+def _event(said: str) -> str:
+    """Its first line; of a traceback in words, as uvicorn tells why it cannot start, that of the exception."""
+    if not said.startswith(TRACEBACK):
+        return _first_line(said)
+    lines = said.rpartition(TRACEBACK)[2].splitlines()
+    return next((_first_line(each) for each in lines if each and not each[0].isspace()), TRACEBACK.strip())
 
 
 def _first_line(text: str) -> str:
