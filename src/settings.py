@@ -221,8 +221,12 @@ class Settings(BaseSettings):
     nova_api_key: SecretStr = SecretStr("")
     """A key that may do everything: the first one, from which others are made. Where it is set, keys are needed."""
 
-    key_requests_per_minute: int = Field(0, ge=0)
-    """What one key may send to one process. 0: as much as it likes, since most keys are a team's own programs."""
+    key_requests_per_minute: int = Field(6000, ge=0)
+    """What one key may send to one process: a program in a loop shall not take it from all others. NOVA_API_KEY is the
+    operator's own, and not counted. 0: as much as it likes."""
+
+    cors_origins: Annotated[list[str], NoDecode] = []
+    """Pages of other sites that may call the API with a key, by their origins. None: only its own page may."""
 
     encryption_keys: SecretStr = SecretStr("")
     """What the credentials of clients are encrypted with, with commas between: the first for what is new, all of them
@@ -275,7 +279,7 @@ class Settings(BaseSettings):
         limit_seconds(platform)
         return platform
 
-    @field_validator("nova_functions", mode="before")
+    @field_validator("nova_functions", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: str | list[str]) -> list[str]:
         return _parts(value) if isinstance(value, str) else value

@@ -29,7 +29,7 @@ from src.api.errors import RefusedRequest, problem
 from src.api.requests import may_be_foreign
 from src.core.about import about
 from src.nova import Nova
-from src.runtime.keys import LOCAL, Caller, Scope, is_checked
+from src.runtime.keys import ENVIRONMENT, LOCAL, Caller, Scope, is_checked
 
 COOKIE = "nova_session"
 MAX_FAILURES = 20
@@ -189,7 +189,7 @@ class Access:
 
     def _check_rate(self, nova: Nova, caller: Caller) -> None:
         limit = nova.settings.key_requests_per_minute
-        if not limit or caller.key_id is None:
+        if not limit or caller.key_id in (None, ENVIRONMENT):
             return
         count, seconds = self._requests.count(caller.key_id)
         if count > limit:

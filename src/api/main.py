@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import Scope
 
@@ -55,6 +56,19 @@ ROUTES = (
     health,
 )
 
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "Last-Event-ID",
+    "X-Request-ID",
+)
+EXPOSED = ("ETag", "Location", "Retry-After", "X-Request-ID")
+"""What pages of other sites may send and read, where there are any (CORS_ORIGINS)."""
+
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -100,6 +114,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
     rules = Rules(route for routes in ROUTES for route in routes.router.routes)
     app.add_middleware(Access, rules=rules)
+    if settings.cors_origins:  # without credentials: a page of another site sends a key, never this one's cookie
+        origins = settings.cors_origins
+        app.add_middleware(
+            CORSMiddleware, allow_origins=origins, allow_methods=METHODS, allow_headers=HEADERS, expose_headers=EXPOSED
+        )
     app.add_middleware(RequestFrame, on_exposed=_expose, max_body_bytes=settings.max_body_bytes)
     errors.install(app)
     page.install(app)

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from src.core.errors import DuplicateSlug, InUse, Invalid, NotFound, Problem
 from src.database import Database
 from src.models import Client
+from src.runtime.audit import note
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _LISTED: tuple[Any, ...] = (
@@ -61,6 +62,7 @@ class Clients:
         try:
             with self._database.write("client") as connection:
                 connection.execute(insert(Client).values(**row, created_at=datetime.now(UTC)))
+                note(connection, "client.create", f"client/{slug}", after=row)
         except IntegrityError:
             raise DuplicateSlug(slug) from None
 
@@ -70,6 +72,8 @@ class Clients:
         if values:
             with self._database.write("client") as connection:
                 connection.execute(update(Client).where(Client.id == client.id).values(**values))
+                before = {name: getattr(client, name) for name in values}
+                note(connection, "client.change", f"client/{slug}", before=before, after=values)
 
     def delete(self, slug: str) -> None:
         """With its credentials and keys. Raises NotFound; InUse where anything else belongs to it."""
@@ -77,6 +81,7 @@ class Clients:
         try:
             with self._database.write("client") as connection:
                 connection.execute(delete(Client).where(Client.id == client.id))
+                note(connection, "client.delete", f"client/{slug}")
         except IntegrityError:
             raise InUse(slug) from None
 

@@ -16,6 +16,7 @@ from src.core.outcome import Context, Json
 from src.core.values import plain_object
 from src.database import Database
 from src.models import Client, Credential
+from src.runtime.audit import note
 from src.runtime.keyring import Keyring, key_id
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)
@@ -81,6 +82,7 @@ class Vault:
             if is_new:
                 new = {"client_id": client_id, "name": name, "created_at": now, **row}
                 connection.execute(insert(Credential).values(**new))
+            note(connection, "credential.put", f"client/{slug}/{name}")
         return Stored(is_new, [key for key, value in values.items() if key not in plain and _is_short(value)])
 
     def listing(self, slug: str) -> list[Row[Any]]:
@@ -102,6 +104,7 @@ class Vault:
         with self._database.write("credential") as connection:
             there = (Credential.client_id == self._client(slug), Credential.name == name)
             connection.execute(delete(Credential).where(*there))
+            note(connection, "credential.delete", f"client/{slug}/{name}")
 
     def everything(self) -> dict[str, Credentials]:
         """Of every client, by slug; for those who look whether any of it has leaked. Raises Unreadable."""

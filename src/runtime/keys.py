@@ -188,6 +188,11 @@ class Keys:
         row = self._row(key_id)
         return self._caller(row) if row else None
 
+    def check_own(self, caller: Caller, parameter: str, value: object) -> None:
+        """Likewise of what a body names. Raises NotFound where it is another client's."""
+        if caller.client_id is not None and (foreign := self.foreign(caller, {parameter: str(value)})):
+            raise foreign
+
     def foreign(self, caller: Caller, parameters: Mapping[str, str]) -> NotFound | None:
         """What a path names that is not the caller's, as if it were not there."""
         for name, value in parameters.items():

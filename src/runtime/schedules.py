@@ -125,9 +125,12 @@ class Schedules:
         with self._database.read() as connection:
             return _found(_one(connection, schedule_id), self._clock(connection))
 
-    def page(self, *, workflow_id: int | None = None, limit: int, skip: int = 0) -> tuple[list[Found], int]:
+    def page(
+        self, *, workflow_id: int | None = None, client_id: int | None = None, limit: int, skip: int = 0
+    ) -> tuple[list[Found], int]:
         """A page of the schedules of workflows in use, newest first, and how many there are."""
-        query = _in_use() if workflow_id is None else _in_use().where(Schedule.workflow_id == workflow_id)
+        wanted = {Schedule.workflow_id: workflow_id, Schedule.client_id: client_id}
+        query = _in_use().where(*(column == value for column, value in wanted.items() if value is not None))
         with self._database.read() as connection:
             now = self._clock(connection)
             rows = connection.execute(query.order_by(Schedule.id.desc()).limit(limit).offset(skip)).all()

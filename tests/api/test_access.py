@@ -165,9 +165,13 @@ def test_wrong_keys_are_counted_by_address_and_right_ones_go_on(closed: TestClie
 
 def test_what_a_key_sends_in_a_minute_is_bounded(sqlite_url: str) -> None:
     with serving(sqlite_url, api_keys="required", nova_api_key=FIRST_KEY, key_requests_per_minute=3) as client:
-        statuses = [client.get("/workflows", headers=bearer(FIRST_KEY)).status_code for _ in range(4)]
+        key = make_key(client, "read")
+        answers = [client.get("/workflows", headers=bearer(key)) for _ in range(4)]
+        of_the_operator = [client.get("/workflows", headers=bearer(FIRST_KEY)).status_code for _ in range(4)]
 
-    assert statuses == [200, 200, 200, 429]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
+    assert of_the_operator == [200] * 4
 
 
 # Browsers.
@@ -319,6 +323,30 @@ def test_a_clients_workflow_calls_none_of_another_client(closed: TestClient) -> 
     assert (run["status"], run["error"]["type"]) == ("failed", "NoSuchWorkflow")
 
 
+def test_a_clients_key_schedules_what_is_its_clients(shared: TestClient) -> None:
+    things = foreign_things(shared)
+    acme, bolt = (bearer(make_key(shared, "read", "run", "write", client_slug=slug)) for slug in ("acme", "bolt"))
+    own = shared.post("/workflows", json=line(transform(x=1), name="of acme"), headers=acme).json()["id"]
+    order = {"workflow_id": own, "cron": "0 7 * * *"}
+    theirs = {**order, "workflow_id": int(things["workflow_id"])}
+
+    made = shared.post("/schedules", json=order, headers=acme).json()
+    other = shared.post("/schedules", json=theirs, headers=bolt).json()
+
+    assert made["client_slug"] == "acme"
+    assert [each["id"] for each in shared.get("/schedules", headers=acme).json()["schedules"]] == [made["id"]]
+    assert shared.get("/schedules", headers=bearer(FIRST_KEY)).json()["total"] == 2
+    here = f"/schedules/{made['id']}"
+    assert shared.post(f"{here}/run", headers=acme).status_code == 202
+    assert shared.patch(here, json={"client_slug": None}, headers=acme).json()["client_slug"] == "acme"
+    assert shared.patch(here, json={"client_slug": "bolt"}, headers=acme).status_code == 404
+    assert shared.post("/schedules", json=theirs, headers=acme).status_code == 404
+    assert shared.post("/schedules", json={**order, "client_slug": "bolt"}, headers=acme).status_code == 404
+    for method, path in ("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/run"):
+        answer = shared.request(method, f"/schedules/{other['id']}{path}", json={}, headers=acme)
+        assert answer.status_code == 404, (method, path)
+
+
 def test_a_clients_key_cannot_be_an_administrators(closed: TestClient) -> None:
     closed.post("/clients", json={"slug": "acme"}, headers=bearer(FIRST_KEY))
     order = {"name": "x", "scopes": ["admin"], "client_slug": "acme"}
@@ -336,7 +364,47 @@ def test_what_is_done_is_noted_under_the_name_of_the_key(closed: TestClient) -> 
     assert {each["actor"] for each in events} == {f"test ({key.split('_')[1]})"}
 
 
+def test_what_is_done_to_clients_and_credentials_is_noted_by_name(closed: TestClient) -> None:
+    closed.headers.update(bearer(FIRST_KEY))
+    closed.post("/clients", json={"slug": "acme"})
+    closed.patch("/clients/acme", json={"name": "Acme"})
+    closed.put("/clients/acme/credentials/mail", json={"email_password": "correct horse battery"})
+    closed.delete("/clients/acme/credentials/mail")
+    closed.delete("/clients/acme")
+
+    events = closed.get("/audit").json()["events"]
+
+    assert [(each["action"], each["subject"]) for each in reversed(events)] == [
+        ("client.create", "client/acme"),
+        ("client.change", "client/acme"),
+        ("credential.put", "client/acme/mail"),
+        ("credential.delete", "client/acme/mail"),
+        ("client.delete", "client/acme"),
+    ]
+    of_credentials = [each for each in events if each["action"].startswith("credential.")]
+    assert {(each["before_sha256"], each["after_sha256"]) for each in of_credentials} == {(None, None)}
+
+
 # What browsers are told.
+
+
+def test_pages_of_the_sites_that_are_listed_may_call_with_a_key_and_no_others(sqlite_url: str) -> None:
+    ours, theirs = "https://app.example.com", "https://attacker.example"
+    with serving(
+        sqlite_url, api_keys="required", nova_api_key=FIRST_KEY, cors_origins="https://app.example.com"
+    ) as client:
+        asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "Authorization"}
+        allowed, refused = (
+            client.options("/workflows", headers={"Origin": origin, **asked}) for origin in (ours, theirs)
+        )
+        done = client.post("/workflows", json=line(transform(x=1)), headers={**bearer(FIRST_KEY), "Origin": ours})
+        keyless = client.get("/workflows", headers={"Origin": ours})
+
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, ours)
+    assert (refused.status_code, refused.headers.get("access-control-allow-origin")) == (400, None)
+    assert (done.status_code, done.headers["access-control-allow-origin"]) == (201, ours)
+    assert keyless.status_code == 401
+    assert "access-control-allow-credentials" not in {*allowed.headers, *done.headers}
 
 
 @pytest.mark.parametrize("path", ["/health", "/workflows", "/no/such/path", "/openapi.json", "/"])

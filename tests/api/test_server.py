@@ -293,16 +293,25 @@ INSIDE = """
 import sys
 from tests.api.door import function, line, action
 from tests.api.test_server import running
-import json, urllib.request
+import json, urllib.error, urllib.request
 
-def call(path, body=None):
+KEY = "the-key-of-those-who-reach-it"
+
+def call(path, body=None, key=KEY):
     request = urllib.request.Request(
         f"http://192.0.2.1:{server.port}{path}", data=body and json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
+        headers={"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})},
     )
     return json.load(urllib.request.urlopen(request, timeout=20))
 
-with running(sys.argv[1], "--host", "0.0.0.0") as server:
+def is_refused(key):
+    try:
+        call("/workflows", key=key)
+    except urllib.error.HTTPError as refused:
+        return refused.code == 401
+
+with running(sys.argv[1], "--host", "0.0.0.0", NOVA_API_KEY=KEY) as server:
+    assert is_refused(None) and is_refused("the-key-of-nobody-at-all")
     ids = [call("/workflows", line(node, name=str(n)))["id"]
            for n, node in enumerate([action("context['x'] = 1"), function("greet")])]
     runs = [call(f"/workflows/{each}/execute", {}) for each in ids]

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from src.api.access import READ, RUN, WRITE
+from src.api.access import OWN, READ, RUN, WRITE, Who
 from src.api.dependencies import MAX_ID, Id, Installed, Limit, Skip
 from src.api.errors import RETRY_AFTER_SECONDS
 from src.api.requests import StrictRoute
@@ -64,15 +64,16 @@ class Wish(BaseModel):
     count: int = Field(5, ge=1, le=50)
 
 
-@router.post("", status_code=201, dependencies=[WRITE], responses={201: {"model": Schedule}, **PROBLEMS})
-def create_schedule(new: NewSchedule, nova: Installed) -> Response:
-    fields = new.model_dump()
+@router.post("", status_code=201, dependencies=[WRITE, OWN], responses={201: {"model": Schedule}, **PROBLEMS})
+def create_schedule(new: NewSchedule, nova: Installed, who: Who) -> Response:
+    nova.keys.check_own(who, "workflow_id", new.workflow_id)
+    fields = new.model_dump() | {"client_slug": who.client_for(new.client_slug)}
     draft = ScheduleDraft(cron=Cron(fields.pop("cron"), fields.pop("timezone")), **fields)
     schedule_id = nova.schedules.create(draft)
     return _shown(nova, schedule_id, 201, {"Location": f"/schedules/{schedule_id}"})
 
 
-@router.post("/preview", responses={200: {"model": Preview}, **PROBLEMS})
+@router.post("/preview", dependencies=[OWN], responses={200: {"model": Preview}, **PROBLEMS})
 def preview_schedule(wish: Wish, nova: Installed) -> Response:
     """When an expression would be due next. Nothing is saved."""
     cron = Cron(wish.cron, wish.timezone)
@@ -81,14 +82,15 @@ def preview_schedule(wish: Wish, nova: Installed) -> Response:
     return JSONResponse(told)
 
 
-@router.get("", responses={200: {"model": ScheduleList}, **PROBLEMS})
+@router.get("", dependencies=[OWN], responses={200: {"model": ScheduleList}, **PROBLEMS})
 def list_schedules(
     nova: Installed,
+    who: Who,
     workflow_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
     limit: Limit = 100,
     skip: Skip = 0,
 ) -> Response:
-    found, total = nova.schedules.page(workflow_id=workflow_id, limit=limit, skip=skip)
+    found, total = nova.schedules.page(workflow_id=workflow_id, client_id=who.client_id, limit=limit, skip=skip)
     return JSONResponse({"schedules": list(map(schedule_view, found)), "total": total})
 
 
@@ -98,9 +100,11 @@ def get_schedule(schedule_id: Id, nova: Installed) -> Response:
 
 
 @router.patch("/{schedule_id}", dependencies=[WRITE], responses={200: {"model": Schedule}, **PROBLEMS})
-def change_schedule(schedule_id: Id, change: ScheduleChange, nova: Installed) -> Response:
+def change_schedule(schedule_id: Id, change: ScheduleChange, nova: Installed, who: Who) -> Response:
     """Change what is named; the rest stays. `null` takes the name or the client away."""
     given = change.model_dump(exclude_unset=True)
+    if "client_slug" in given:
+        given["client_slug"] = who.client_for(given["client_slug"])
     may_be_nothing = ("name", "client_slug")
     changes = {name: value for name, value in given.items() if value is not None or name in may_be_nothing}
     nova.schedules.change(schedule_id, changes)
