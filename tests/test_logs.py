@@ -85,6 +85,19 @@ def test_for_eyes_a_line_begins_with_the_time_and_what_happened(
     assert shown[12:].startswith(" WARNING run ended  status=failed")
 
 
+def test_of_a_traceback_in_words_the_line_of_its_exception_is_told(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(logger)
+    cause = 'Traceback (most recent call last):\n  File "a.py", line 1, in a\nKeyError: 1\n\nDuring handling of it:\n\n'
+
+    logger.error(f'{cause}Traceback (most recent call last):\n  File "b.py", line 2, in b\nNotReady: why\n{SECRET}\n')
+
+    told = capsys.readouterr().out
+    assert json.loads(told)["event"] == "NotReady: why"
+    assert SECRET not in told
+
+
 def test_what_is_in_hand_is_forgotten_at_its_end() -> None:
     with about(request_id="r-1"):
         with about(node_id="a"):
