@@ -9,6 +9,7 @@ import click
 
 from src import terminal
 from src.bootstrap import build
+from src.commands.archive import export, take_in
 from src.commands.control import pause, rerun, resume, retry, stop
 from src.commands.keys import keys, new_key, rotate_keys
 from src.commands.leaks import leak_scan
@@ -153,7 +154,22 @@ def migrate() -> None:
     click.echo("The database has the newest schema.")
 
 
-for command in (resume, pause, stop, retry, rerun, schedules, triggers, advise, new_key, rotate_keys, keys, leak_scan):
+for command in (
+    resume,
+    pause,
+    stop,
+    retry,
+    rerun,
+    schedules,
+    triggers,
+    advise,
+    export,
+    take_in,
+    new_key,
+    rotate_keys,
+    keys,
+    leak_scan,
+):
     cli.add_command(command)
 
 
