@@ -282,6 +282,7 @@ def environment(services: str) -> dict[str, str]:
     place = services.removeprefix("http://").partition(":")[0]
     model = {"LLM_BASE_URL": f"{services}/v1", "LLM_MODEL": "stand-in", "LLM_IMAGE_MODEL": "stand-in"}
     return {
+        "API_KEYS": "off",  # it listens on this machine alone, and answers nobody else, whatever the database
         "NOVA_FUNCTIONS": FUNCTIONS,
         "OUTBOUND_ALLOW": ",".join(f"{place}:{port}" for port in STAND_IN_PORTS.values()),
         "SQL_SQLITE_FOLDER": "data/invoices",

@@ -2,10 +2,13 @@
 
 python -m examples.tour --url http://127.0.0.1:8000
 python -m examples.tour --url http://127.0.0.1:8000 --example scan --services http://127.0.0.1:8600
+
+Where Nova asks for a key, NOVA_API_KEY is sent.
 """
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +50,9 @@ def main() -> int:
     parser.add_argument("--example", default="invoice", choices=EXAMPLES)
     parser.add_argument("--services", default=STAND_INS)
     arguments = parser.parse_args()
-    with httpx2.Client(base_url=arguments.url, timeout=60) as nova:
+    key = os.environ.get("NOVA_API_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    with httpx2.Client(base_url=arguments.url, headers=headers, timeout=60) as nova:
         ids = [load(nova, HERE / path, arguments.services) for path in EXAMPLES[arguments.example]]
         if arguments.example == "mail":
             nova.post("/clients", json={"slug": "acme", "name": "Acme"})

@@ -51,12 +51,14 @@ class Server:
             time.sleep(0.05)
         raise AssertionError("the server did not become ready")
 
-    def request(self, method: str, path: str, body: Json | None = None, timeout: float = 20.0) -> tuple[int, Any]:
+    def request(
+        self, method: str, path: str, body: Json | None = None, timeout: float = 20.0, **headers: str
+    ) -> tuple[int, Any]:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json", **headers},
         )
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:
@@ -250,6 +252,19 @@ def is_walled_or_refused(client: TestClient, execution: dict[str, Any]) -> bool:
         return bool(execution["error"]["type"] == "CodeRefused")
     entries = client.get(f"/executions/{execution['id']}/chain").json()["entries"]
     return {entry["sandbox_level"] for entry in entries if entry["node_type"] == "action"} <= {"full", "seccomp"}
+
+
+def test_a_server_at_postgresql_is_closed_but_for_those_with_a_key(postgres_url: str) -> None:
+    first = KEY["nova_api_key"]
+    with running(postgres_url, API_KEYS="auto", NOVA_API_KEY=first) as server:
+        without, _ = server.request("GET", "/workflows")
+        wrong, _ = server.request("GET", "/workflows", Authorization=f"Bearer {first}x")
+        order = {"name": "reader", "scopes": ["read"]}
+        made, shown = server.request("POST", "/keys", order, Authorization=f"Bearer {first}")
+        read, _ = server.request("GET", "/workflows", Authorization=f"Bearer {shown['key']}")
+        refused, _ = server.request("POST", "/workflows", {}, Authorization=f"Bearer {shown['key']}")
+
+    assert (without, wrong, made, read, refused) == (401, 401, 201, 200, 403)
 
 
 @pytest.mark.parametrize(

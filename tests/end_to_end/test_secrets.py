@@ -143,19 +143,19 @@ def test_a_leak_is_found_and_said(database_url: str, tmp_path: Path) -> None:
     assert_absent(printed, "what was printed")
 
 
-def test_a_worker_keeps_no_secret_either(database_url: str, redis_url: str, tmp_path: Path, peer: Peer) -> None:
+def test_a_worker_keeps_no_secret_either(postgres_url: str, redis_url: str, tmp_path: Path, peer: Peer) -> None:
     settings = {"ENCRYPTION_KEYS": ENCRYPTION_KEY, "NOVA_FUNCTIONS": FUNCTIONS, "OUTBOUND_ALLOW": peer.place}
-    with serving(database_url, nova_functions=[FUNCTIONS], outbound_allow=peer.place) as client:
+    with serving(postgres_url, nova_functions=[FUNCTIONS], outbound_allow=peer.place) as client:
         plant(client)
         save(client, graph(peer))
-    with fleet(database_url, redis_url, tmp_path, **settings) as made:
+    with fleet(postgres_url, redis_url, tmp_path, **settings) as made:
         check_worker(made, peer)
         logs = [member.log for member in made.members]
         text = "".join(log.read_text() for log in logs)
 
     assert "not JSON" in text
     assert_absent(text, "the log of the worker")
-    assert scan(database_url, *logs, REDIS_URL=redis_url)[0] == 0
+    assert scan(postgres_url, *logs, REDIS_URL=redis_url)[0] == 0
 
 
 def check_worker(made: Fleet, peer: Peer) -> None:
