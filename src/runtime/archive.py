@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select
@@ -18,12 +18,15 @@ from src.runtime.blobs import names_in
 
 FORMAT = "nova-run/1"
 Row = dict[str, Any]
+IMPORTED = "imported"
+"""The event that marks a run which another Nova has run."""
 OF_THE_RUN = {each.__tablename__: each.__table__ for each in (ChainOfWork, ExecutionEvent, Review)}
 NOT_TAKEN_ALONG = (
     "client_id", "parent_id", "parent_node_id", "parent_item", "origin_id", "origin_node_id", "schedule_id", "fire_at",
     "idempotency_key", "request_sha256", "lease_owner", "lease_until",
+    "wake_at", "queued_at", "rung_at", "requested",
 )  # fmt: skip
-"""What an execution says of others, that are not in the other Nova."""
+"""What an execution says of others, that are not in the other Nova, and of its way to a runner."""
 
 
 class Archive:
@@ -79,6 +82,8 @@ def _write(connection: Connection, document: Mapping[str, Any]) -> int:
     for blob in document["blobs"]:
         if blob["sha256"] not in there:
             connection.execute(insert(Blob).values(**_read(Blob.__table__, blob)))
+    mark = {"execution_id": execution_id, "kind": IMPORTED, "at": datetime.now(UTC)}
+    connection.execute(insert(ExecutionEvent).values(**mark))
     note(connection, "execution.import", f"execution/{execution_id}")
     return execution_id
 

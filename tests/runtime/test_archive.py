@@ -34,8 +34,11 @@ def test_a_run_is_the_same_and_verifies_in_another_nova(database_url: str, tmp_p
         assert (found.row.task_id, found.result, found.row.status) == (home.row.task_id, home.result, home.row.status)
         assert nova.executions.verify(1) == []
         assert nova.workflows.page(limit=10, skip=0)[1] == 0, "nobody can run it here"
+        with pytest.raises(NotFound):
+            nova.reruns.rerun(1, "a")
         change(nova.database, "UPDATE chain_of_work SET logs = 'x' WHERE node_id = 'a'")
         assert nova.executions.verify(1) != []
+        assert rows(nova.database, "SELECT kind FROM execution_events ORDER BY id DESC")[0].kind == "imported"
         assert rows(nova.database, "SELECT action FROM audit_events")[0].action == "execution.import"
 
 
