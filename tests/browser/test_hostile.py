@@ -29,6 +29,7 @@ def test_names_labels_logs_and_contexts_are_text_and_nothing_else(server: Server
         page.evaluate("place => { location.hash = place }", place)
         expect(page.locator("main")).to_contain_text(MARKUP.split("><", maxsplit=1)[0])
         expect(page.locator("main")).to_contain_text("⟦U+202E⟧")
+    expect(page.get_by_role("heading", name=f"Execution {execution_id}")).to_be_visible()  # no graph of an earlier view
     page.locator(".node").nth(1).click()
     expect(page.locator("main")).to_contain_text(f"+{MARKUP}: ")
 
