@@ -58,6 +58,7 @@ class Clients:
         """Raises Invalid, DuplicateSlug."""
         if not SLUG.fullmatch(slug):
             raise Invalid([Problem("/slug", "expected a-z, 0-9, _ and -, not at the beginning, 63 at most")])
+        _check_name(name)
         row = {"slug": slug, "name": name, "is_active": is_active, "max_concurrent": max_concurrent}
         try:
             with self._database.write("client") as connection:
@@ -67,8 +68,9 @@ class Clients:
             raise DuplicateSlug(slug) from None
 
     def change(self, slug: str, **values: Any) -> None:
-        """Raises NotFound."""
+        """Raises NotFound, Invalid."""
         client = self.find(slug)
+        _check_name(values.get("name", ""))
         if values:
             with self._database.write("client") as connection:
                 connection.execute(update(Client).where(Client.id == client.id).values(**values))
@@ -91,3 +93,8 @@ class Clients:
         with self._database.read() as connection:
             found: Row[Any] | None = connection.execute(select(*_LISTED).where(Client.slug == slug)).one_or_none()
         return found
+
+
+def _check_name(name: str) -> None:
+    if not name.isprintable():
+        raise Invalid([Problem("/name", "expected a name of printable characters")])
