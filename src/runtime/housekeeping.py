@@ -59,8 +59,7 @@ class Housekeeping:
         while time.monotonic() < give_up_at:
             if not (self.delete_runs() or self.delete_events()):
                 self.delete_blobs()
-                self.shrink()
-                self._is_at_it = False
+                self._is_at_it = self.shrink()  # the rest with the next sweep
                 return
 
     def delete_runs(self) -> int:
@@ -108,13 +107,19 @@ class Housekeeping:
         self._lost_names.clear()
         return len(lost)
 
-    def shrink(self) -> None:
-        """Give what is free in a SQLite file back to the disk. PostgreSQL's autovacuum reuses it."""
-        if self._database.is_sqlite:
-            with self._database.turn, self._database.engine.connect() as connection:
-                # Page by page: a driver that takes one step of it gives one page back.
-                script: Any = connection.connection.driver_connection
-                script.executescript(f"PRAGMA incremental_vacuum({MAX_PAGES})")
+    def shrink(self) -> bool:
+        """Give what is free in a SQLite file back to the disk; answers whether there is more. PostgreSQL's autovacuum
+        reuses it.
+        """
+        if not self._database.is_sqlite:
+            return False
+        with self._database.turn, self._database.engine.connect() as connection:
+            before = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+            # Page by page: a driver that takes one step of it gives one page back.
+            script: Any = connection.connection.driver_connection
+            script.executescript(f"PRAGMA incremental_vacuum({MAX_PAGES})")
+            left = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+        return bool(0 < left < before)
 
     def _is_my_turn(self) -> bool:
         """Whoever moves the mark begins."""
