@@ -10,7 +10,8 @@ from tests.api.functions import GATE
 
 SUMMARY = {
     "id", "task_id", "workflow_id", "workflow_version", "client_id", "status", "mode", "error", "execution_time",
-    "created_at", "started_at", "completed_at", "waiting_for", "wake_at",
+    "created_at", "started_at", "completed_at", "waiting_for", "wake_at", "schedule_id", "fire_at", "parent_id",
+    "parent_node_id", "parent_item", "origin_id", "origin_node_id",
 }  # fmt: skip
 
 

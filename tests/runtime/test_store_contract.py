@@ -208,7 +208,7 @@ def test_a_claim_carries_what_the_execution_was_created_with(bench: Bench) -> No
     assert written_out(second.initial_context) == written_out(context)
     assert (second.task_id, second.started_at) == (first.task_id, first.started_at)
     assert list(second.graph.nodes) == list(first.graph.nodes)
-    assert second.history == []
+    assert list(second.history) == []
     assert second.attempts == {}
 
 
