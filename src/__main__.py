@@ -70,7 +70,7 @@ def run(file: Path, values: tuple[str, ...], files: tuple[str, ...]) -> None:
 
 @cli.command()
 @click.option("--host", help="What to listen on; HOST, or 127.0.0.1.")
-@click.option("--port", type=int, help="PORT, or 8000.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="PORT, or 8000.")
 def serve(host: str | None, port: int | None) -> None:
     """Serve the HTTP API."""
     import uvicorn  # noqa: PLC0415 -- only this command pays for the web server

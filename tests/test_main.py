@@ -334,6 +334,14 @@ def test_a_file_that_is_no_database_is_said_to_be_none(nova: Shell) -> None:
     assert "not a database" in ended.stderr
 
 
+@pytest.mark.parametrize("port", ["-1", "65536", "99999"])
+def test_serve_refuses_a_port_that_does_not_exist(port: str) -> None:
+    ended = CliRunner().invoke(cli, ["serve", "--port", port])
+
+    assert ended.exit_code == 2
+    assert "65535" in ended.output
+
+
 def test_migrating_twice_is_harmless(tmp_path: Path) -> None:
     nova = Shell(tmp_path, f"sqlite:///{tmp_path / 'new' / 'nova.db'}")
 

@@ -18,8 +18,11 @@ def export(execution_id: int, file: Path | None) -> None:
         text = json.dumps(Archive(nova.database).export(execution_id), ensure_ascii=False)
     if file is None:
         click.echo(text)
-    else:
+        return
+    try:
         file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.BadParameter(f"{file}: {error.strerror}") from None
 
 
 @click.command("import")

@@ -76,3 +76,15 @@ def test_a_run_that_has_not_ended_is_not_taken_in(sqlite_url: str) -> None:
 
         with pytest.raises(NotReady, match="has not ended"):
             archive.take_in(document)
+
+
+def test_a_run_that_cannot_be_written_there_is_refused_with_a_sentence(sqlite_url: str, tmp_path: Path) -> None:
+    with running(sqlite_url) as nova:
+        workflow_id = nova.workflows.keep(Draft("one", DEFINITION))
+        execution_id = run_to_end(nova, nova.executions.order(workflow_id, {"big": 1})).row.id
+    file = tmp_path / "no such folder" / "run.json"
+
+    ended = CliRunner().invoke(cli, ["export", str(execution_id), "--to", str(file)], env={"DATABASE_URL": sqlite_url})
+
+    assert ended.exit_code == 2
+    assert "No such file or directory" in ended.output
