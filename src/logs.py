@@ -24,6 +24,7 @@ Format = Literal["auto", "json", "console"]
 HOST = socket.gethostname()
 MAX_REASON = 500
 """Characters of an exception's message."""
+JSON = (str, dict, list, int, float)
 END_OF_LINE = re.compile(r"\n|\\n")
 """In a message, and in the `repr` of one."""
 TRACEBACK = "Traceback (most recent call last):\n"
@@ -55,6 +56,9 @@ class _Lines:
         fields |= {name: value for name, value in record.__dict__.items() if name not in HIDDEN}
         if record.exc_info and record.exc_info[1]:
             fields["exception"] = _exception(record.exc_info[1])
+        texts = {name: value for name, value in fields.items() if isinstance(value, JSON)}
+        if IN_USE.masked(texts) is texts:  # one look at the whole line: hardly any holds a secret
+            return fields
         return {name: IN_USE.masked(value) for name, value in fields.items()}
 
 

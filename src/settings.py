@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
@@ -378,6 +378,7 @@ def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+@lru_cache(1024)
 def is_loopback(host: str) -> bool:
     """A name or address that only this machine can reach."""
     try:

@@ -302,7 +302,7 @@ def _write(row: _Row, token: int, attempts: Sequence[Attempt]) -> None:
 
 def _kept_attempt(attempt: Attempt) -> Attempt:
     if isinstance(attempt.outcome, Succeeded):
-        return replace(attempt, outcome=replace(attempt.outcome, output=_kept(attempt.outcome.output)))
+        return attempt._replace(outcome=replace(attempt.outcome, output=_kept(attempt.outcome.output)))
     return attempt
 
 

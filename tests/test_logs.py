@@ -153,7 +153,7 @@ def test_health_checks_are_not_worth_a_line(client: TestClient, caplog: pytest.L
         caplog.clear()
         client.get("/health")
 
-    assert told_by(caplog) == []
+    assert "request" not in told_by(caplog)
 
 
 def test_under_uvicorn_every_line_is_json_from_the_first_to_the_last(tmp_path: Path) -> None:

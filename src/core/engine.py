@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from queue import Empty
+from typing import NamedTuple
 
 from src.core.about import about
 from src.core.attempt import Attempting
@@ -32,8 +32,7 @@ LOOK_SECONDS = 0.25
 """How often a nap looks whether the process is about to end."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeChange:
+class NodeChange(NamedTuple):
     """Tells a watcher that a node starts (no attempt yet), gets on, or has ended."""
 
     execution_id: int
@@ -221,13 +220,13 @@ class GraphEngine:
             return attempt
         failed, node = attempt.outcome, run.plan.graph.nodes[attempt.node_id]
         if failed.error.error_class is ErrorClass.PARTIAL:
-            return replace(attempt, outcome=_waiting(failed, WaitFor.REVIEW))
+            return attempt._replace(outcome=_waiting(failed, WaitFor.REVIEW))
         policy = node.retry or run.plan.graph.policy.retry or DEFAULT_RETRY
         delay = policy.delay_seconds(failed.error, run.failures[node.id] + 1, self._chance)
         if delay is None:
             return attempt
         run.failures[node.id] += 1
-        return replace(attempt, outcome=_waiting(failed, WaitFor.RETRY, self._now() + timedelta(seconds=delay)))
+        return attempt._replace(outcome=_waiting(failed, WaitFor.RETRY, self._now() + timedelta(seconds=delay)))
 
     def _fail_next(self, run: Run, error: NodeError) -> None:
         """Let the node that is next fail instead of running it."""

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from src.core.credentials import NO_CREDENTIALS, Credentials
 from src.core.outcome import Context, Json, Outcome, Waiting
@@ -38,8 +38,7 @@ class Node(Protocol):
         """It names a branch: edges out of it may carry conditions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(NamedTuple):
     """What a node is told when it runs."""
 
     execution_id: int

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 Json = Any
 """A JSON value: users' data, the only place where types end."""
@@ -119,8 +119,7 @@ class Waiting:
 Outcome = Succeeded | Failed | Waiting
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One try at one node, with all that its checkpoint keeps."""
 
     node_id: str

@@ -13,7 +13,7 @@ def without_secrets(attempt: Attempt, visit: Visit) -> Attempt:
         return attempt
     output = credentials.not_inherited(attempt.outcome.output, visit.context)
     outcome = replace(attempt.outcome, output=output)
-    return replace(attempt, outcome=_masked(outcome, credentials.mask, visit.branches) if credentials.mask else outcome)
+    return attempt._replace(outcome=_masked(outcome, credentials.mask, visit.branches) if credentials.mask else outcome)
 
 
 def _masked(outcome: Outcome, mask: Mask, branches: frozenset[str | None]) -> Outcome:

@@ -2,8 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from jinja2 import TemplateError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -20,8 +19,7 @@ Registered = Callable[..., Any]
 """A function of the deployment: `f(context)` or `f(context, node)`."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeContext:
+class NodeContext(NamedTuple):
     """A visit to a node, with what this installation lends to nodes."""
 
     visit: Visit

@@ -12,12 +12,16 @@ from src.models import Blob
 
 MARK = "$blob"
 BIG_BYTES = 256 * 1024
+_ENCODE = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
 def slim(context: Context) -> tuple[Context, dict[str, str]]:
     """`context` with its big values replaced by marks, and their JSON by hash. A value of the user's that looks like a
     mark goes the same way, so that what looks like a mark always is one.
     """
+    written = _ENCODE(context)
+    if len(written) < BIG_BYTES and MARK not in written:
+        return context, {}
     found: dict[str, str] = {}
     slimmed = {key: _slim(value, found) for key, value in context.items()}
     return (slimmed, found) if found else (context, found)
@@ -40,9 +44,7 @@ def names_in(context: Context | None) -> list[str]:
 
 
 def _slim(value: Json, found: dict[str, str]) -> Json:
-    if not (_is_mark(value) or _may_be_big(value)):
-        return value
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _ENCODE(value)
     if len(text) < BIG_BYTES and not _is_mark(value):
         return value
     sha256 = hashlib.sha256(text.encode()).hexdigest()
@@ -56,8 +58,3 @@ def _fat(value: Json, contents: Mapping[str, str]) -> Json:
 
 def _is_mark(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {MARK}
-
-
-def _may_be_big(value: Json) -> bool:
-    """Cheap: only containers and long texts are worth writing out to be measured."""
-    return isinstance(value, dict | list) or (isinstance(value, str) and len(value) * 6 >= BIG_BYTES)

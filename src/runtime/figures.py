@@ -8,8 +8,8 @@ import json
 import logging
 import threading
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable
 from math import inf
 
 from sqlalchemy import Connection, select, text
@@ -21,12 +21,13 @@ from src.models import Figure
 
 logger = logging.getLogger(__name__)
 
-Key = tuple[str, str]
-"""A figure's name, and its labels as JSON."""
-Labels = Mapping[str, str]
+Key = tuple[str, frozenset[tuple[str, str]]]
+"""A figure's name, and its labels."""
+Counts = dict[Key, float]
 FLUSH_SECONDS = 5.0
 BUCKETS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0, 300.0, inf)
 """Seconds. The 25 is what a request may take on Heroku."""
+BOUNDS = [f"{bucket:g}" for bucket in BUCKETS]
 MAX_WORKFLOWS = 100
 OTHERS = "others"
 """What stands for a workflow beyond the first hundred: labels must be bounded."""
@@ -46,7 +47,7 @@ class Figures:
     def __init__(self, database: Database, *, flush_seconds: float | None = FLUSH_SECONDS) -> None:
         self._database = database
         self._flush_seconds = flush_seconds
-        self._counts: Counter[Key] = Counter()
+        self._counts: Counts = defaultdict(float)
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._workflows: set[str] = set()
@@ -54,23 +55,27 @@ class Figures:
         """How this process is just now: `pool/used` and the like. Shown as the sum over all that live, by role."""
 
     def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
-        key = (name, json.dumps(labels, sort_keys=True))
+        self._add({(name, frozenset(labels.items())): amount})
+
+    def observe(self, name: str, seconds: float, **labels: str) -> None:
+        """Count a duration into its bucket, and to the sum of all."""
+        bucket = BOUNDS[bisect_left(BUCKETS, seconds)]
+        counted, summed = ({*labels.items(), ("le", bound)} for bound in (bucket, "sum"))
+        self._add({(name, frozenset(counted)): 1.0, (name, frozenset(summed)): seconds})
+
+    def _add(self, counts: Counts) -> None:
         with self._lock:
-            self._counts[key] += amount  # type: ignore[assignment] # typeshed knows whole numbers only
+            for key, amount in counts.items():
+                self._counts[key] += amount
             if self._timer is None and self._flush_seconds is not None:
                 self._timer = threading.Timer(self._flush_seconds, self.flush)
                 self._timer.daemon = True
                 self._timer.start()
 
-    def observe(self, name: str, seconds: float, **labels: str) -> None:
-        """Count a duration into its bucket, and to the sum of all."""
-        self.count(name, 1.0, le=f"{BUCKETS[bisect_left(BUCKETS, seconds)]:g}", **labels)
-        self.count(name, seconds, le="sum", **labels)
-
     def flush(self) -> None:
         """Add what was counted here to the table. What cannot be added now is added later."""
         with self._lock:
-            counts, self._counts, timer, self._timer = self._counts, Counter(), self._timer, None
+            counts, self._counts, timer, self._timer = self._counts, defaultdict(float), self._timer, None
         if timer is not None:
             timer.cancel()
         if not counts:
@@ -84,17 +89,16 @@ class Figures:
                 )
         except (NotReady, SQLAlchemyError) as error:
             logger.warning("figures wait: %s", error.__class__.__name__)
-            with self._lock:
-                self._counts.update(counts)
+            self._add(counts)
 
     def now(self) -> dict[str, float]:
         return {name: gauge() for name, gauge in self.gauges.items()}
 
-    def _bounded(self, connection: Connection, counts: Counter[Key]) -> Counter[Key]:
-        """With no more workflows than a hundred by name."""
-        bounded: Counter[Key] = Counter()
-        for (name, text_), amount in counts.items():
-            labels = json.loads(text_)
+    def _bounded(self, connection: Connection, counts: Counts) -> dict[tuple[str, str], float]:
+        """By name and labels in JSON, with no more workflows than a hundred by name."""
+        bounded: dict[tuple[str, str], float] = defaultdict(float)
+        for (name, items), amount in counts.items():
+            labels = dict(items)
             if "workflow" in labels and not self._is_known(connection, labels["workflow"]):
                 labels["workflow"] = OTHERS
             bounded[name, json.dumps(labels, sort_keys=True)] += amount

@@ -4,8 +4,6 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from queue import LifoQueue
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
@@ -32,8 +30,7 @@ LOST_STATEMENT = ("26000", "42P05")
 """SQLSTATE: there is no such prepared statement; it exists already."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What one run writes at once: all of it or nothing."""
 
     name: str
@@ -63,9 +60,8 @@ class Ledger:
         count = 1 if database.is_sqlite else POSTGRESQL_WRITERS
         self._is_sqlite = database.is_sqlite
         self._statements = statements(is_sqlite=database.is_sqlite, lease_seconds=lease_seconds)
-        self._writers: LifoQueue[_Writer] = LifoQueue()  # the last in is the first out: a lone run keeps to one
-        for _ in range(count):
-            self._writers.put(_Writer(database, lease_seconds, patience_seconds))
+        self._writers = [_Writer(database, lease_seconds, patience_seconds) for _ in range(count)]
+        """Those that are free: there is one for each leader. The last in is the first out: a lone run keeps to one."""
         self._group: GroupCommit[Entry, Written] = GroupCommit(self._flush, leaders=count)
 
     def write(self, entry: Entry) -> Written:
@@ -100,15 +96,15 @@ class Ledger:
         return answer
 
     def close(self) -> None:
-        while not self._writers.empty():
-            self._writers.get().close()
+        while self._writers:
+            self._writers.pop().close()
 
     def _flush(self, entries: Sequence[Entry]) -> Sequence[Written | Exception]:
-        writer = self._writers.get()
+        writer = self._writers.pop()
         try:
             return writer.flush(entries)
         finally:
-            self._writers.put(writer)
+            self._writers.append(writer)
 
 
 class _Writer:

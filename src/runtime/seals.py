@@ -7,7 +7,7 @@ last seal stands in `executions` too.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -16,16 +16,14 @@ from sqlalchemy import Connection, Float, func, select
 
 from src.core.store import Claim
 from src.models import Blob, ChainOfWork
+from src.models.columns import UtcDateTime
 from src.runtime.blobs import names_in
 from src.runtime.ledger import Row
 from src.runtime.rows import timestamp
 
 NOT_SEALED = ("id", "execution_id", "seal")
 """The first two are others in a Nova that has imported the run; which run it is the first seal of a chain says."""
-SEALED = tuple(sorted(column.name for column in ChainOfWork.__table__.columns if column.name not in NOT_SEALED))
-_FLOATS = frozenset(column.name for column in ChainOfWork.__table__.columns if isinstance(column.type, Float))
-_DOCUMENTS = ("details", "usage")
-"""PostgreSQL keeps these as JSONB: their keys come back in another order, their numbers in another form."""
+SEALED = frozenset(column.name for column in ChainOfWork.__table__.columns) - {*NOT_SEALED}
 _ENCODE = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
@@ -57,9 +55,13 @@ def first_seal(task_id: str) -> str:
     return hashlib.sha256(task_id.encode()).hexdigest()
 
 
-def seal_of(before: str, row: Row) -> str:
+def seal_of(before: str, row: Mapping[str, Any]) -> str:
     """Of what has a value: a column that a later release adds leaves the seals of older rows right."""
-    contents = [[name, _plain(name, value)] for name in SEALED if (value := row.get(name)) is not None]
+    contents = [
+        (name, _PLAIN[name](value) if name in _PLAIN else value)
+        for name, value in sorted(row.items())
+        if value is not None and name in SEALED
+    ]
     return hashlib.sha256(f"{before}\n{_ENCODE(contents)}".encode()).hexdigest()
 
 
@@ -102,13 +104,12 @@ def _changed_blobs(connection: Connection, rows: Sequence[Any]) -> Iterator[str]
     yield from (f"the big value {name[:12]} is gone" for name in sorted(missing))
 
 
-def _plain(name: str, value: Any) -> Any:
-    """The value as it is before it is written and after it was read, on either database."""
-    if isinstance(value, datetime):
-        return timestamp(value)
-    if name in _FLOATS:
-        return float(value)
-    return json.dumps(_as_jsonb(value), sort_keys=True) if name in _DOCUMENTS else value
+def _moment(value: datetime | str) -> str:
+    return value if isinstance(value, str) else timestamp(value)
+
+
+def _document(value: Any) -> str:
+    return json.dumps(_as_jsonb(value), sort_keys=True)
 
 
 def _as_jsonb(value: Any) -> Any:
@@ -119,3 +120,13 @@ def _as_jsonb(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _as_jsonb(each) for key, each in value.items()}
     return [_as_jsonb(each) for each in value] if isinstance(value, list) else value
+
+
+_PLAIN: dict[str, Callable[[Any], Any]] = {
+    **{column.name: float for column in ChainOfWork.__table__.columns if isinstance(column.type, Float)},
+    **{column.name: _moment for column in ChainOfWork.__table__.columns if isinstance(column.type, UtcDateTime)},
+    **dict.fromkeys(("details", "usage"), _document),
+}
+"""Makes of a value what it is both before it is written and after it was read, on either database. PostgreSQL keeps the
+last two as JSONB: their keys come back in another order, their numbers in another form.
+"""

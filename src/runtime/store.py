@@ -218,8 +218,8 @@ class SqlStore:
             settlement["last_seal"] = last_seal
             settlement["completed_at"] = timestamp(now)
             settlement["execution_time"] = (now - claim.started_at).total_seconds()
-            entry = replace(entry, blobs=[*entry.blobs, *blob_rows(big, now)])
-        self._ledger.write(replace(entry, settlement=settlement))
+            entry = entry._replace(blobs=[*entry.blobs, *blob_rows(big, now)])
+        self._ledger.write(entry._replace(settlement=settlement))
         self._signals.left(claim, verdict.status, attempts)
         self._tally.kept(claim, attempts)
         seconds = settlement.get("execution_time")
