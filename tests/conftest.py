@@ -16,6 +16,8 @@ from tests import browsers, servers
 
 os.environ.setdefault("API_KEYS", "off")
 """Of the servers that tests start, but for those of the tests of keys: PostgreSQL alone would make them ask for one."""
+os.environ.setdefault("SANDBOX_PACKAGES", "")
+"""Likewise: loading `pypdf` ahead is half of what a sandbox needs to start. Tests whose code imports it say so."""
 POSTGRES = pytest.StashKey[servers.Postgres]()
 
 WITHOUT_POSTGRES = "--without-postgres was given"

@@ -1,11 +1,12 @@
 """Nova's own commands as real processes, a workflow to kill them in, and what must be true afterwards."""
 
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,14 @@ from src.__main__ import cli
 from tests.runtime.building import call, eventually, graph
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+LIVES = count(1)
+"""For the names of logs."""
 KILLED = 137
 """What a shell calls the exit of a process that `kill -9` ended; a failpoint leaves with it."""
-LEASE_SECONDS = 1.0
+PATIENCE_SECONDS = 100.0
+FORKING = multiprocessing.get_context("forkserver")
+FORKING.set_forkserver_preload([__name__])
+"""Commands are forked from a process that has imported Nova and done nothing else: its imports are most of a start."""
 
 WORKFLOW = graph(
     "start -> receive, receive -> score, score -> sum, sum -> choose, "
@@ -64,6 +70,37 @@ COMPARED = (
 Rows = list[dict[str, Any]]
 
 
+class Command:
+    """One of Nova's commands as a process of its own: it can be killed at any moment."""
+
+    def __init__(self, arguments: tuple[str, ...], environment: Mapping[str, str], log: Path) -> None:
+        self._log = log
+        self._process = FORKING.Process(target=_become, args=(arguments, environment, log), daemon=True)
+        self._process.start()
+
+    def lives(self) -> bool:
+        return self._process.is_alive()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+
+    def ended(self) -> tuple[int, str]:
+        """Its exit code, and what it printed, when it has come to its end."""
+        self._process.join(PATIENCE_SECONDS)
+        assert self._process.exitcode is not None, "it does not end"
+        return self._process.exitcode, self._log.read_text(errors="replace")
+
+
+def _become(arguments: tuple[str, ...], environment: Mapping[str, str], log: Path) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    with log.open("wb") as output:
+        for descriptor in (1, 2):
+            os.dup2(output.fileno(), descriptor)
+    cli.main(arguments, prog_name="nova")
+
+
 @dataclass(frozen=True)
 class Installation:
     """A database, a folder, and the command line that works on them."""
@@ -87,7 +124,6 @@ class Installation:
         return {
             "DATABASE_URL": self.url,
             "NOVA_FUNCTIONS": "tests.end_to_end.functions",
-            "LEASE_SECONDS": str(LEASE_SECONDS),
             "TMPDIR": str(self.folder),  # a process that is killed cannot clear away
         }
 
@@ -96,21 +132,13 @@ class Installation:
         ended = CliRunner().invoke(cli, arguments, env=self.environment)
         return ended.exit_code, ended.output
 
-    def start(self, *arguments: str, failpoint: str = "") -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "src", *arguments],
-            cwd=ROOT,
-            env=os.environ | self.environment | {"FAILPOINT": failpoint},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def start(self, *arguments: str, failpoint: str = "") -> Command:
+        environment = os.environ | self.environment | {"FAILPOINT": failpoint}
+        return Command(arguments, environment, self.folder / f"{next(LIVES)}.log")
 
     def command(self, *arguments: str, failpoint: str = "") -> tuple[int, str]:
         """Run a command to its end; its exit code, and what it printed."""
-        process = self.start(*arguments, failpoint=failpoint)
-        printed, _ = process.communicate(timeout=100)
-        return process.returncode, printed
+        return self.start(*arguments, failpoint=failpoint).ended()
 
     def run_arguments(self) -> list[str]:
         values = {"order": ORDER, "effects": str(self.effects_file), "pauses": PAUSES}
@@ -124,20 +152,27 @@ class Installation:
         return self.command(*self.run_arguments(), failpoint=failpoint)
 
     def resume(self, *, failpoint: str = "") -> tuple[int, str]:
-        """Continue whatever no process drives any more, as soon as it can be taken."""
-        eventually(self.is_free, what="the end of the leases of dead processes")
+        """Continue whatever no process drives any more."""
+        self.end_leases_of_the_dead()
         return self.command("resume", failpoint=failpoint)
 
-    def is_free(self) -> bool:
-        """On SQLite who starts alone need not wait: whatever is held is a dead process'."""
+    def end_leases_of_the_dead(self) -> None:
+        """As if their time were over: that it passes by itself is for the tests of leases.
+
+        On SQLite who starts alone need not wait: whatever is held is a dead process'.
+        """
         if self.url.startswith("sqlite"):
-            return True
-        held = "SELECT 1 FROM executions WHERE status = 'running' AND lease_until >= clock_timestamp()"
-        return not self.query(held)
+            return
+        others = (
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND backend_type = 'client backend'"
+        )
+        eventually(lambda: not self.query(others), seconds=PATIENCE_SECONDS, what="the end of dead processes' sessions")
+        self.query("UPDATE executions SET lease_until = clock_timestamp() WHERE status = 'running' RETURNING id")
 
     def query(self, statement: str, **values: object) -> Rows:
         engine = create_engine(self.url, poolclass=NullPool)
-        with engine.connect() as connection:
+        with engine.begin() as connection:
             found = [dict(row) for row in connection.execute(text(statement), values).mappings()]
         engine.dispose()
         return found

@@ -1,7 +1,9 @@
 """A process that is killed anywhere loses nothing: the run goes on behind its last checkpoint, in another process."""
 
 import random
-import signal
+import shutil
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -10,18 +12,28 @@ from tests.end_to_end.processes import CHECKPOINTS, EFFECTS, KILLED, Installatio
 from tests.runtime.building import eventually
 
 
-@pytest.fixture
-def installation(database_url: str, tmp_path: Path) -> Installation:
-    return Installation(database_url, tmp_path)
+class House(Installation):
+    @cached_property
+    def undisturbed(self) -> int:
+        """The id of an execution that nobody kills."""
+        code, printed = self.here(*self.run_arguments())
+        assert code == 0, printed
+        execution_id = max(self.executions())
+        assert self.effects(execution_id) == dict.fromkeys(EFFECTS, 1)
+        return execution_id
 
 
-def undisturbed(installation: Installation) -> int:
-    """The id of an execution that nobody kills."""
-    code, printed = installation.here(*installation.run_arguments())
-    assert code == 0, printed
-    [execution_id] = installation.executions()
-    assert installation.effects(execution_id) == dict.fromkeys(EFFECTS, 1)
-    return execution_id
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """For most of this file: each test completes what it has killed."""
+    folder = tmp_path_factory.mktemp("house")
+    if request.param == "sqlite":
+        path = shutil.copyfile(request.getfixturevalue("sqlite_template"), folder / "nova.db")
+        yield House(f"sqlite:///{path}", folder)
+        return
+    postgres, name = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
+    with postgres.fresh_database(name) as url:
+        yield House(url, folder)
 
 
 def places(event: str, numbers: range) -> list[str]:
@@ -41,39 +53,36 @@ MAY_BE_MISSED = {f"checkpoint.{event}_commit:{CHECKPOINTS}" for event in ("befor
 
 
 @pytest.mark.parametrize("failpoints", BOUNDARIES.values(), ids=BOUNDARIES.keys())
-def test_a_run_that_was_killed_at_a_boundary_goes_on_behind_it(
-    installation: Installation, failpoints: list[str]
-) -> None:
-    reference = undisturbed(installation)
+def test_a_run_that_was_killed_at_a_boundary_goes_on_behind_it(house: House, failpoints: list[str]) -> None:
+    reference = house.undisturbed
     deaths: dict[int, list[set[str]]] = {}
 
     for failpoint in failpoints:
-        code, printed = installation.run(failpoint=failpoint)
+        code, printed = house.run(failpoint=failpoint)
         assert code == KILLED or failpoint in MAY_BE_MISSED, f"{failpoint}: {code}\n{printed}"
-        execution_id = max(installation.executions())
-        deaths[execution_id] = [installation.kept(execution_id)]
-    code, printed = installation.resume()
+        execution_id = max(house.executions())
+        deaths[execution_id] = [house.kept(execution_id)]
+    code, printed = house.resume()
 
     assert code == 0, printed
     assert len(deaths) == len(failpoints)
-    check(installation, reference, deaths)
+    check(house, reference, deaths)
 
 
 BEFORE_THE_RUN = ["workflow_create.before_commit", "workflow_create.after_commit", "create.before_commit"]
 
 
-@pytest.mark.parametrize("failpoint", BEFORE_THE_RUN)
-def test_a_run_that_was_killed_before_it_was_created_has_left_nothing(
-    installation: Installation, failpoint: str
-) -> None:
-    code, _ = installation.run(failpoint=failpoint)
+def test_a_run_that_was_killed_before_it_was_created_has_left_nothing(database_url: str, tmp_path: Path) -> None:
+    house = House(database_url, tmp_path)
 
-    assert code == KILLED
-    assert installation.executions() == {}
-    code, printed = installation.here("resume")
+    for failpoint in BEFORE_THE_RUN:
+        code, printed = house.run(failpoint=failpoint)
+        assert code == KILLED, printed
+        assert house.executions() == {}
+
+    code, printed = house.here("resume")
     assert (code, "Nothing to resume" in printed) == (0, True)
-    execution_id = undisturbed(installation)
-    check(installation, execution_id, {execution_id: []})
+    check(house, house.undisturbed, {house.undisturbed: []})
 
 
 TWICE = {
@@ -91,46 +100,43 @@ TWICE = {
 
 
 @pytest.mark.parametrize("failpoints", TWICE.values(), ids=TWICE.keys())
-def test_a_run_whose_resumption_is_killed_too_goes_on_behind_it(
-    installation: Installation, failpoints: list[str]
-) -> None:
-    reference = undisturbed(installation)
+def test_a_run_whose_resumption_is_killed_too_goes_on_behind_it(house: House, failpoints: list[str]) -> None:
+    reference = house.undisturbed
 
-    code, _ = installation.run(failpoint=failpoints[0])
-    execution_id = max(installation.executions())
-    deaths = [installation.kept(execution_id)]
+    code, _ = house.run(failpoint=failpoints[0])
+    execution_id = max(house.executions())
+    deaths = [house.kept(execution_id)]
     for failpoint in failpoints[1:]:
-        code, printed = installation.resume(failpoint=failpoint)
+        code, printed = house.resume(failpoint=failpoint)
         assert code == KILLED, printed
-        deaths.append(installation.kept(execution_id))
-    code, printed = installation.resume()
+        deaths.append(house.kept(execution_id))
+    code, printed = house.resume()
 
     assert code == 0, printed
-    check(installation, reference, {execution_id: deaths})
+    check(house, reference, {execution_id: deaths})
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_run_that_is_killed_at_random_moments_goes_on_each_time(installation: Installation, seed: int) -> None:
+def test_a_run_that_is_killed_at_random_moments_goes_on_each_time(house: House, seed: int) -> None:
     moments = random.Random(seed)
-    reference = undisturbed(installation)
-    execution_id = reference + 1
+    reference = house.undisturbed
+    execution_id = max(house.executions()) + 1
     deaths: list[set[str]] = []
 
-    arguments = installation.run_arguments()
-    while installation.executions().get(execution_id) != "completed":
-        more_lines = installation.effects(execution_id).total() + moments.randint(2, 4)
-        kill_after_lines(installation, arguments, execution_id, more_lines)
-        deaths.append(installation.kept(execution_id))
-        eventually(installation.is_free)
+    arguments = house.run_arguments()
+    while house.executions().get(execution_id) != "completed":
+        more_lines = house.effects(execution_id).total() + moments.randint(2, 4)
+        kill_after_lines(house, arguments, execution_id, more_lines)
+        deaths.append(house.kept(execution_id))
+        house.end_leases_of_the_dead()
         arguments = ["resume"]
 
     assert len(deaths) > 1
-    check(installation, reference, {execution_id: deaths})
+    check(house, reference, {execution_id: deaths})
 
 
-def kill_after_lines(installation: Installation, arguments: list[str], execution_id: int, lines: int) -> None:
+def kill_after_lines(house: House, arguments: list[str], execution_id: int, lines: int) -> None:
     """Kill a command when the execution has left so many lines, unless it has ended before."""
-    process = installation.start(*arguments)
-    eventually(lambda: process.poll() is not None or installation.effects(execution_id).total() >= lines, seconds=60)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process = house.start(*arguments)
+    eventually(lambda: not process.lives() or house.effects(execution_id).total() >= lines, seconds=60)
+    process.kill()
