@@ -62,6 +62,25 @@ def pytest_configure_node(node: Any) -> None:
         node.workerinput["postgres"] = dataclasses.asdict(node.config.stash[POSTGRES])
 
 
+SLOW = (
+    "test_kill",
+    "test_openapi",
+    "test_chaos",
+    "test_conformance",
+    "test_deaths",
+    "test_corpus",
+    "test_switch",
+    "browser",
+)
+"""Modules, or folders of them, whose tests take many seconds."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long goes first: the last to end is then something short, and no processor waits for it."""
+    items.sort(key=lambda item: not any(name in item.path.parts or name == item.path.stem for name in SLOW))
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     postgres = config.stash.get(POSTGRES, None)
     return [

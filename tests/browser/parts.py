@@ -17,7 +17,7 @@ class PageServer(Server):
 
     def __init__(self, database_url: str, *, port: int = 0) -> None:
         self.port = port
-        super().__init__(database_url, NOVA_FUNCTIONS=MODULES, SHUTDOWN_GRACE_SECONDS="0")
+        super().__init__(database_url, NOVA_FUNCTIONS=MODULES, SANDBOX_PACKAGES="pypdf", SHUTDOWN_GRACE_SECONDS="0")
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

@@ -1,12 +1,12 @@
 """Nova's own commands as real processes, a workflow to kill them in, and what must be true afterwards."""
 
+import itertools
 import json
 import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from src.__main__ import cli
 from tests.runtime.building import call, eventually, graph
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-LIVES = count(1)
+LIVES = itertools.count(1)
 """For the names of logs."""
 KILLED = 137
 """What a shell calls the exit of a process that `kill -9` ended; a failpoint leaves with it."""

@@ -127,7 +127,7 @@ class House:
 
     def _started(self, role: Role, **settings: Any) -> Nova:
         url = self.installation.url
-        nova = build(Settings(database_url=url, nova_functions=FUNCTIONS, **settings), role)
+        nova = build(Settings(database_url=url, nova_functions=FUNCTIONS, sandbox_packages="pypdf", **settings), role)
         self._resources.callback(nova.close)
         nova.serve(sweep=False)
         return nova

@@ -217,7 +217,7 @@ def test_an_invoice_goes_from_the_mail_to_the_clients_database_and_back(
             if "port" in node:
                 node["port"] = mail.smtp_port if node["type"] == "email_send" else mail.imap_port
         places = [f"127.0.0.1:{port}" for port in (mail.smtp_port, mail.imap_port, database.port)]
-        with nova(sqlite_url, services, outbound_allow=",".join(places)) as client:
+        with nova(sqlite_url, services, outbound_allow=",".join(places), sandbox_packages="pypdf") as client:
             credentials = {
                 "mail_host": "127.0.0.1",
                 "mail_user": USERNAME,

@@ -28,7 +28,7 @@ def invoices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def client(database_url: str) -> Iterator[TestClient]:
-    with serving(database_url, nova_functions=["examples.invoice.functions"]) as client:
+    with serving(database_url, nova_functions=["examples.invoice.functions"], sandbox_packages="pypdf") as client:
         yield client
 
 
