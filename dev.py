@@ -79,7 +79,7 @@ def run(arguments: list[str]) -> int:
 def test(arguments: list[str]) -> int:
     install(DEVELOPMENT)
     install_browser()
-    return become("-m", "pytest", "-n", str(os.cpu_count() or 1), *arguments)
+    return become("-m", "pytest", "-n", str(os.cpu_count() or 1), "--dist", "worksteal", *arguments)
 
 
 def check(arguments: list[str]) -> int:

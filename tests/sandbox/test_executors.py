@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -308,7 +309,11 @@ def descriptors() -> int:
 
 def children() -> set[str]:
     """Of this process, zombies included."""
-    return {pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+    found: set[str] = set()
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):  # it has ended by now
+            found |= set((thread / "children").read_text().split())
+    return found
 
 
 def test_runs_side_by_side_do_not_get_in_each_others_way() -> None:
