@@ -72,17 +72,18 @@ KEYS = ("a", "b", "c", "d")
 """Few, so that outputs lie over each other."""
 
 
-def random_case(random: Random, *, most_nodes: int = 10, may_fail: bool = True) -> Case:
+def random_case(random: Random, *, most_nodes: int = 10, may_fail: bool = True, prefix: str = "n") -> Case:
     """Any directed acyclic graph: several sources, joins, edges drawn twice, decisions with and without default."""
-    graph = random_graph(random, most_nodes=most_nodes)
+    graph = random_graph(random, most_nodes=most_nodes, prefix=prefix)
     initial_context = {key: "initial" for key in KEYS if random.random() < 0.5}
     outcomes = {node_id: _random_outcome(random, graph, node_id, may_fail) for node_id in graph.nodes}
     return Case(graph, initial_context, outcomes)
 
 
-def random_graph(random: Random, *, most_nodes: int = 10) -> Graph:
+def random_graph(random: Random, *, most_nodes: int = 10, prefix: str = "n") -> Graph:
+    """Its nodes are called by `prefix` and a number."""
     count = random.randint(1, most_nodes)
-    names = [f"n{place}" for place in range(count)]
+    names = [f"{prefix}{place}" for place in range(count)]
     nodes = [_random_node(random, name) for name in names]
     edges = []
     for target in range(1, count):

@@ -148,8 +148,9 @@ class MemoryStore:
     def release(self, claim: Claim, hand_off: HandOff) -> None:
         with self._lock:
             row = self._fenced(claim)
-            row.become(Status.PAUSED if hand_off.reason is Reason.PAUSE else Status.QUEUED)
-            row.is_asked_to_pause = False
+            is_pause = hand_off.reason is Reason.PAUSE
+            row.become(Status.PAUSED if is_pause else Status.QUEUED)
+            row.is_asked_to_pause = row.is_asked_to_pause and not is_pause
             row.returns += 1
             row.queue = hand_off.queue
             row.hand_offs.append(hand_off)
@@ -173,9 +174,6 @@ class MemoryStore:
         number = sum(attempt.node_id == node_id for _, attempt in row.attempts)
         row.answers[node_id, number] = answer
         self.wake(execution_id)
-
-    def forget_interruptions(self, execution_id: int) -> None:
-        self._rows[execution_id].interruptions = 0
 
     def ask_to_pause(self, execution_id: int) -> None:
         self._rows[execution_id].is_asked_to_pause = True

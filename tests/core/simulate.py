@@ -53,7 +53,7 @@ class Effect:
 class CrashingStore:
     """The store as one process sees it: told to, the process dies right before or right after a commit."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self.crash_before = False
         self.crash_after = False
