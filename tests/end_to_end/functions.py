@@ -35,6 +35,21 @@ def wait_at_gate(context: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
     return {node.id: os.getpid()}
 
 
+def hold(context: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
+    """Say that it has begun, and end when the file `gate` is there. It does not tell where it ran."""
+    wait_at_gate(context, node)
+    return {node.id: "held"}
+
+
+def fail_first(context: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
+    """Nobody answers before the third time."""
+    _leave_a_line(context, node)
+    tried = Path(context["effects"]).read_text().count(node.idempotency_key)
+    if tried < 3:
+        raise ConnectionError(f"nobody answers the {tried}. time")
+    return {node.id: tried}
+
+
 def nap(context: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
     _leave_a_line(context, node)
     time.sleep(context["seconds"])

@@ -1,5 +1,6 @@
 """The switch is on: a web process, workers and a broker. The same runs, the same rows, wherever they go on."""
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,11 @@ from celery.result import AsyncResult
 
 from src.runtime.broker import TASK, Broker, make_celery
 from tests import servers
+from tests.api.door import serving
 from tests.end_to_end import router
 from tests.end_to_end.fleet import PATIENCE_SECONDS, Fleet, Web, fleet
 from tests.end_to_end.processes import EFFECTS, ORDER, PAUSES, WORKFLOW
+from tests.end_to_end.scenarios import SCENARIOS, Json, Place
 from tests.runtime.building import call, eventually, graph
 
 GATED = graph("start -> first, first -> hold, hold -> last, last -> end",
@@ -107,6 +110,43 @@ def test_a_run_on_a_worker_leaves_the_rows_of_one_in_the_request(
         assert execution["mode"] == "celery"
         assert (attempts, [execution | {"mode": "inline"}]) == expected
         assert deployment.effects(ended["id"]) == dict.fromkeys(EFFECTS, 1)
+
+
+@pytest.fixture(scope="module")
+def inline(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One process, a file, and no broker."""
+    folder = tmp_path_factory.mktemp("inline")
+    url = f"sqlite:///{shutil.copyfile(sqlite_template, folder / 'nova.db')}"
+    with serving(url, nova_functions=["tests.end_to_end.functions"], sweep_seconds=0.2) as client:
+
+        def call(path: str, body: Json | None) -> Json:
+            answer = client.get(path) if body is None else client.post(path, json=body, headers={"Prefer": "wait=0.3"})
+            assert answer.is_success, answer.text
+            found: Json = answer.json()
+            return found
+
+        yield Place(call, folder, is_behind=False)
+
+
+@pytest.fixture
+def on_a_worker(deployment: Deployment) -> Place:
+    def call(path: str, body: Json | None) -> Json:
+        answer = deployment.web.call(path, body)
+        assert answer.status < 300, answer.body
+        found: Json = answer.body
+        return found
+
+    return Place(call, deployment.members.folder, is_behind=True)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_ends_inline_as_it_ends_on_a_worker(inline: Place, on_a_worker: Place, name: str) -> None:
+    scenario = SCENARIOS[name]
+
+    end = scenario.play(name, inline)
+
+    assert end["status"] == scenario.ends_as
+    assert scenario.play(name, on_a_worker) == end
 
 
 def test_a_hundred_runs_at_once_all_complete(deployment: Deployment, context: dict[str, Any]) -> None:
