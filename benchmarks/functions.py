@@ -16,7 +16,7 @@ def nap(context: dict[str, Any]) -> None:
     time.sleep(context["item"])
 
 
-def pause(_: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
-    """A tenth of a second, as a node that asks somebody else takes it."""
-    time.sleep(0.1)
+def pause(context: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
+    """Some hundredths of a second, as a node that asks somebody else takes them."""
+    time.sleep(context["seconds"])
     return {node.id: "done"}

@@ -6,7 +6,7 @@ through Redis, from those of others; a look every so often finds what no signal 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -32,6 +32,8 @@ LOOK_TICKS = 4
 LOOK_TICKS_WITH_REDIS = 20
 PING_TICKS = 60
 """Proxies close connections over which nothing comes; most wait for half a minute or longer."""
+Told = tuple[Event, Cursor]
+"""An event, and how far a watcher is with it."""
 
 
 class Hub:
@@ -55,9 +57,9 @@ class Hub:
     def count_watchers(self) -> int:
         return sum(len(channel.watchers) for channel in list(self._channels.values()))
 
-    async def watch(self, execution_id: int, cursor: Cursor) -> AsyncIterator[tuple[Event, Cursor]]:
-        """What happens to an execution from `cursor` on, each event with the cursor after it, until it has ended or
-        this process is about to. Raises NotFound.
+    async def watch(self, execution_id: int, cursor: Cursor) -> AsyncIterator[list[Told]]:
+        """What happens to an execution from `cursor` on, all that is there at once, until it has ended or this process
+        is about to. Raises NotFound.
         """
         self._start()
         watcher = Watcher()
@@ -65,13 +67,12 @@ class Hub:
         try:
             await channel.begin()
             while not self._is_over():
-                async for event in self._events(execution_id, watcher, cursor):
-                    after = cursor.after(event)
-                    if event.cursor is None or after != cursor or event.name == DONE:
-                        cursor = after
-                        yield event, cursor
-                    if event.name == DONE:
-                        return
+                async for events in self._events(execution_id, watcher, cursor):
+                    if told := list(_unseen(events, cursor)):
+                        yield told
+                        last, cursor = told[-1]
+                        if last.name == DONE:
+                            return
         finally:
             self._leave(execution_id, watcher)
 
@@ -99,15 +100,13 @@ class Hub:
             await asyncio.gather(*self._tasks)
         self._stop()
 
-    async def _events(self, execution_id: int, watcher: Watcher, cursor: Cursor) -> AsyncIterator[Event]:
+    async def _events(self, execution_id: int, watcher: Watcher, cursor: Cursor) -> AsyncIterator[list[Event]]:
         """First from SQL, then as they come, for as long as none is missing."""
         watcher.begin()
-        for event in await asyncio.to_thread(self._rows.since, execution_id, cursor):
-            yield event
-        for event in await self._under_way(execution_id):
-            yield event
-        while event_or_none := await watcher.next():
-            yield event_or_none
+        yield await asyncio.to_thread(self._rows.since, execution_id, cursor)
+        yield await self._under_way(execution_id)
+        while events := await watcher.take():
+            yield events
 
     async def _under_way(self, execution_id: int) -> list[Event]:
         hot = self._signals.hot(execution_id)
@@ -202,3 +201,14 @@ class Hub:
             return
         moved = [each for each, head in heads.items() if known[each] is not None and head != known[each]]
         self._hear([Signal(CHANGED, execution_id) for execution_id in moved])
+
+
+def _unseen(events: Iterable[Event], cursor: Cursor) -> Iterator[Told]:
+    """What a watcher at `cursor` has not been sent yet, and nothing after the end."""
+    for event in events:
+        after = cursor.after(event)
+        if event.cursor is None or after != cursor or event.name == DONE:
+            cursor = after
+            yield event, cursor
+        if event.name == DONE:
+            return

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-from collections import deque
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -19,7 +18,7 @@ MAX_WAITING = 256
 
 class Watcher:
     def __init__(self) -> None:
-        self._events: deque[Event] = deque()
+        self._events: list[Event] = []
         self._told = asyncio.Event()
         self._has_missed = False
 
@@ -37,15 +36,16 @@ class Watcher:
 
     def begin(self) -> None:
         """What waits is about to be read from SQL instead."""
-        self._events.clear()
+        self._events = []
         self._has_missed = False
 
-    async def next(self) -> Event | None:
-        """None where some are missing."""
+    async def take(self) -> list[Event]:
+        """All that waits; nothing where some are missing."""
         while not (self._events or self._has_missed):
             self._told.clear()
             await self._told.wait()
-        return None if self._has_missed else self._events.popleft()
+        events, self._events = self._events, []
+        return [] if self._has_missed else events
 
 
 class Channel:
