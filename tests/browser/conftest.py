@@ -16,9 +16,11 @@ from tests.browsers import FLAGS, find_browser
 PATIENCE_MILLISECONDS = 30_000
 EXPECTED = ("net::ERR_CONNECTION_REFUSED", "net::ERR_EMPTY_RESPONSE", "net::ERR_INCOMPLETE_CHUNKED_ENCODING")
 """What a browser notes where a server is stopped, which a test does on purpose."""
+REFUSALS = tuple(f"the server responded with a status of {status}" for status in (401, 404, 422))
+"""What it notes where a server refuses something, as it should."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
@@ -27,7 +29,7 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     path = shutil.copyfile(sqlite_template, tmp_path_factory.mktemp("browser") / "nova.db")
     started = PageServer(f"sqlite:///{path}")
@@ -46,6 +48,8 @@ class Visitor:
     url: str
     complaints: list[str] = field(default_factory=list)
     contexts: list[Any] = field(default_factory=list)
+    expected: tuple[str, ...] = EXPECTED
+    """Of the console."""
 
     def open(self, place: str, *, width: int = 1280, height: int = 860, dark: bool = False) -> Page:
         scheme: Any = "dark" if dark else "light"
@@ -68,7 +72,7 @@ class Visitor:
         dialog.accept()
 
     def _note(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning") and not any(each in text for each in EXPECTED):
+        if kind in ("error", "warning") and not any(each in text for each in self.expected):
             self.complaints.append(f"console: {text}")
 
     def _note_request(self, url: str) -> None:

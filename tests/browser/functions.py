@@ -21,3 +21,9 @@ def work(context: dict[str, Any], node: NodeInfo) -> dict[str, Any]:
         node.progress(part / 4, f"part {part + 1} of 4")
         time.sleep(0.05)
     return {node.id: f"done by {node.id}"}
+
+
+def look_for(context: dict[str, Any]) -> None:
+    """Fails where the file `<path>` is not there."""
+    if not Path(context["path"]).exists():
+        raise ValueError("it is not there yet")

@@ -15,9 +15,10 @@ INVOICE = json.loads((ROOT / "examples/invoice/workflow.json").read_text(encodin
 class PageServer(Server):
     """Nobody waits for what it prints, so that it is never held up by that."""
 
-    def __init__(self, database_url: str, *, port: int = 0) -> None:
+    def __init__(self, database_url: str, *, port: int = 0, **environment: str) -> None:
         self.port = port
-        super().__init__(database_url, NOVA_FUNCTIONS=MODULES, SANDBOX_PACKAGES="pypdf", SHUTDOWN_GRACE_SECONDS="0")
+        usual = {"NOVA_FUNCTIONS": MODULES, "SANDBOX_PACKAGES": "pypdf", "SHUTDOWN_GRACE_SECONDS": "0"}
+        super().__init__(database_url, **usual | environment)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -34,7 +35,7 @@ class PageServer(Server):
 
 
 def save(server: Server, document: Json) -> int:
-    """Once for each name: the tests of a module share a server."""
+    """Once for each name: the tests share a server."""
     _, listed = server.request("GET", "/workflows?limit=500")
     for known in listed["workflows"]:
         if known["name"] == document["name"]:

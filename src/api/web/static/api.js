@@ -27,7 +27,7 @@ export async function call(method, path, content, headers = {}) {
   const text = await answer.text();
   let value = null;
   try { value = text ? JSON.parse(text) : null; } catch { value = { detail: text.slice(0, 300) }; }
-  if (answer.status === 401 && path !== "/sign-in") onSignIn();
+  if (answer.status === 401 && !(method === "POST" && path === "/sign-in")) onSignIn();
   if (!answer.ok) throw new Refused(answer.status, value ?? {});
   return value === null || typeof value !== "object" ? value : Object.defineProperty(value, "etag", { value: answer.headers.get("ETag") });
 }

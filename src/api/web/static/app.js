@@ -1,18 +1,21 @@
 // The frame: which view is shown, who is told of what happens, and the way in where keys are asked for.
 
 import { connect, get, listen, post, whenSignedOut } from "./api.js";
+import { compare } from "./compare.js";
 import { body, empty, h, panel, replace } from "./dom.js";
 import { execution } from "./execution.js";
 import { executions } from "./executions.js";
 import { health } from "./health.js";
 import { reviews } from "./reviews.js";
+import { schedules } from "./schedules.js";
 import { triggers } from "./triggers.js";
 import { newWorkflow, workflow, workflows } from "./workflows.js";
 
 const ROUTES = [
   [/^#\/workflows$/, workflows, "Workflows"], [/^#\/workflows\/new$/, newWorkflow, "New workflow"], [/^#\/workflows\/(\d+)$/, workflow, "Workflow"],
   [/^#\/executions(?:\?(.*))?$/, executions, "Executions"], [/^#\/executions\/(\d+)$/, execution, "Execution"],
-  [/^#\/reviews$/, reviews, "Reviews"], [/^#\/triggers$/, triggers, "Triggers"], [/^#\/health$/, health, "Health"],
+  [/^#\/executions\/(\d+)\/diff(?:\/(\d+))?$/, compare, "Compare executions"],
+  [/^#\/schedules$/, schedules, "Schedules"], [/^#\/reviews$/, reviews, "Reviews"], [/^#\/triggers$/, triggers, "Triggers"], [/^#\/health$/, health, "Health"],
 ];
 
 const main = document.getElementById("main");
@@ -88,6 +91,21 @@ listen((notice) => {
   clearTimeout(soon);
   soon = setTimeout(countReviews, 400);
 });
-show();
-countReviews();
-connect(showState);
+
+// Where a key is asked for and there is none, the way in is all there is.
+async function begin() {
+  try {
+    const { needs_key: needsKey } = await get("/sign-in");
+    if (needsKey) document.querySelector(".bar-end").append(h("button", { type: "button", class: "plain", onclick: signOut }, "Sign out"));
+  } catch (error) { if (error.status === 401) return; }
+  show();
+  countReviews();
+  connect(showState);
+}
+
+async function signOut() {
+  await post("/sign-out");
+  location.reload();
+}
+
+begin();

@@ -82,10 +82,10 @@ export function definitionDiff(before, after) {
   const section = (tone, word, name, ...more) => box.append(h("section", null,
     h("h3", null, badge(tone, word), h("span", null, name)), ...more));
   for (const [id, node] of now) {
-    if (!old.has(id)) section("success", "added", `node ${id}`, lineDiff("", shown(node)));
-    else if (shown(old.get(id)) !== shown(node)) section("waiting", "changed", `node ${id}`, lineDiff(shown(old.get(id)), shown(node)));
+    if (!old.has(id)) section("success", "added", `node ${id}`, lineDiff("", shownNode(node)));
+    else if (shownNode(old.get(id)) !== shownNode(node)) section("waiting", "changed", `node ${id}`, lineDiff(shownNode(old.get(id)), shownNode(node)));
   }
-  for (const [id, node] of old) if (!now.has(id)) section("failed", "removed", `node ${id}`, lineDiff(shown(node), ""));
+  for (const [id, node] of old) if (!now.has(id)) section("failed", "removed", `node ${id}`, lineDiff(shownNode(node), ""));
   const edges = (definition) => (definition.edges ?? []).map((edge) => `${edge.from} → ${edge.to}${edge.condition ? ` when ${edge.condition}` : ""}`).sort().join("\n");
   if (edges(before) !== edges(after)) section("waiting", "changed", "edges", lineDiff(edges(before), edges(after)));
   const rest = ({ nodes, edges: _, ...others }) => pretty(others);
@@ -95,7 +95,7 @@ export function definitionDiff(before, after) {
 }
 
 // Code reads as code: its own lines below the other fields.
-function shown(node) {
+export function shownNode(node) {
   const { code, position, ...rest } = node;
   return code === undefined ? pretty(rest) : `${pretty(rest)}\n\n${code}`;
 }

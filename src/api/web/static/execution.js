@@ -16,7 +16,7 @@ export async function execution(id) {
 }
 
 // The version that it runs, also of a workflow that is out of use by now.
-async function definitionOf(found) {
+export async function definitionOf(found) {
   try {
     const [workflow, { versions }] = await Promise.all([get(`/workflows/${found.workflow_id}`), get(`/workflows/${found.workflow_id}/versions`)]);
     return [workflow, versions.find((each) => each.version === found.workflow_version).graph_definition];
@@ -165,8 +165,9 @@ class Run {
   buttons() {
     const act = (name, word, kind, question) => h("button", { type: "button", class: kind, "data-act": name, onclick: () => this.act(name, question) }, word);
     const { status, requested } = this.found;
+    const compare = h("a", { class: "button", href: `#/executions/${this.id}/diff${this.found.origin_id ? `/${this.found.origin_id}` : ""}` }, "Compare");
     if (this.isOver) {
-      return [status === "failed" ? act("retry", "Retry", "main") : null,
+      return [status === "failed" ? act("retry", "Retry", "main") : null, compare,
         this.chosen ? act("rerun", `Rerun from ${this.nameOf(this.chosen)}`, "") : h("span", { class: "hint" }, "Choose a node to rerun from it")];
     }
     const canResume = status === "paused" || requested === "pause";

@@ -15,7 +15,7 @@ export async function executions(query = "") {
   const status = h("select", { "aria-label": "Status", onchange: () => turn() }, h("option", { value: "" }, "Any status"), STATUSES.map((each) => h("option", { value: each, selected: each === wanted.get("status") }, each)));
   const workflow = h("select", { "aria-label": "Workflow", onchange: () => turn() }, h("option", { value: "" }, "Any workflow"), [...names].map(([id, name]) => h("option", { value: id, selected: String(id) === wanted.get("workflow_id") }, name)));
   const search = h("input", { type: "search", placeholder: "Execution or task id", "aria-label": "Execution or task id" });
-  const form = h("form", { class: "filters", role: "search", onsubmit: find }, status, workflow, search, h("button", null, "Open"));
+  const form = h("form", { class: "filters", role: "search", "aria-label": "Executions", onsubmit: find }, status, workflow, search, h("button", null, "Open"));
   let rows = [];
 
   const conditions = () => Object.entries({ status: status.value, workflow_id: workflow.value }).filter(([, value]) => value);

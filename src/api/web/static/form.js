@@ -4,7 +4,8 @@ import { h, pretty } from "./dom.js";
 
 let count = 0;
 
-// { element, read }: `read` answers the value, or null after it has marked what is wrong.
+// { element, read, now, blame }: `read` answers the value, or null after it has marked what is wrong; `now` what stands
+// there, right or wrong; `blame` shows what a server found wrong at its fields, and answers what belongs to none of them.
 export function formOf(schema, value = {}) {
   if (!schema || schema.type !== "object" && !schema.properties) return jsonField("Context (JSON)", value, { isObject: true });
   const required = new Set(schema.required ?? []);
@@ -13,6 +14,16 @@ export function formOf(schema, value = {}) {
   if (!fields.length) element.append(h("p", { class: "hint" }, "Nothing is asked for."));
   return {
     element,
+    now: () => Object.fromEntries(fields.filter(([, field]) => field.input).map(([name, field]) => [name, field.input.value])),
+    blame(errors = [], base = "") {
+      const rest = [];
+      for (const error of [...errors].reverse()) { // so that the first of them has the focus in the end
+        const found = fields.find(([name]) => isUnder(error.pointer, `${base}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`));
+        if (found?.[1].check) found[1].check(error.detail);
+        else rest.unshift(error);
+      }
+      return rest;
+    },
     read() {
       const read = fields.map(([name, field]) => [name, field.read()]);
       if (read.some(([, found]) => found === null)) return null;
@@ -21,16 +32,18 @@ export function formOf(schema, value = {}) {
   };
 }
 
+const isUnder = (pointer, place) => pointer === place || pointer?.startsWith(`${place}/`);
+
 function fieldOf(name, schema, value, isRequired) {
   const title = schema.title ?? name;
-  if (schema.enum) return choiceField(title, schema, value, isRequired);
+  if (schema.enum || schema.oneOf?.every((each) => "const" in each)) return choiceField(title, schema, value, isRequired);
   const type = Array.isArray(schema.type) ? schema.type.find((each) => each !== "null") : schema.type;
   if (type === "boolean") return checkField(title, schema, value);
   if (type === "integer" || type === "number") return numberField(title, schema, value, isRequired, type === "integer");
   if (type === "object" && schema.properties) return groupField(title, schema, value);
   if (type === "string") return textField(title, schema, value, isRequired);
   const field = jsonField(title, value, { schema, isRequired });
-  return { element: field.element, read: () => { const found = field.read(); return found === null ? null : { value: found === field.nothing ? undefined : found }; } };
+  return { ...field, read: () => { const found = field.read(); return found === null ? null : { value: found === field.nothing ? undefined : found }; } };
 }
 
 function frame(title, schema, input, isRequired) {
@@ -57,7 +70,11 @@ function textField(title, schema, value, isRequired) {
   const isLong = (schema.maxLength ?? 0) > 200 || String(value ?? "").includes("\n");
   const input = isLong ? h("textarea", { rows: 4, value: value ?? "" }) : h("input", { type: KINDS[schema.format] ?? "text", value: value ?? "" });
   const { element, check } = frame(title, schema, input, isRequired);
-  return { element, read() {
+  if (schema.examples && !isLong) {
+    input.setAttribute("list", `${input.id}-examples`);
+    element.append(h("datalist", { id: `${input.id}-examples` }, schema.examples.map((each) => h("option", { value: each }))));
+  }
+  return { element, input, check, read() {
     const text = input.value;
     if (!text && !isRequired) return check() ?? { value: undefined };
     if (text.length < (schema.minLength ?? (isRequired ? 1 : 0))) return check(`At least ${schema.minLength ?? 1} characters are needed.`);
@@ -69,7 +86,7 @@ function textField(title, schema, value, isRequired) {
 function numberField(title, schema, value, isRequired, isWhole) {
   const input = h("input", { type: "number", step: isWhole ? "1" : "any", min: schema.minimum, max: schema.maximum, value: value ?? "" });
   const { element, check } = frame(title, schema, input, isRequired);
-  return { element, read() {
+  return { element, input, check, read() {
     if (input.value === "") return isRequired || input.validity.badInput ? check("A number is needed.") : check() ?? { value: undefined };
     const number = Number(input.value);
     if (isWhole && !Number.isInteger(number)) return check("A whole number is needed.");
@@ -80,12 +97,13 @@ function numberField(title, schema, value, isRequired, isWhole) {
 }
 
 function choiceField(title, schema, value, isRequired) {
-  const options = schema.enum.map((each, place) => h("option", { value: place, selected: each === value }, String(each)));
-  const input = h("select", null, isRequired && value !== undefined ? null : h("option", { value: "" }, "—"), options);
+  const choices = schema.enum?.map((each) => ({ const: each })) ?? schema.oneOf;
+  const options = choices.map((each, place) => h("option", { value: place, selected: each.const === value }, each.title ?? String(each.const)));
+  const input = h("select", null, value !== undefined && (isRequired || schema.default !== undefined) ? null : h("option", { value: "" }, "—"), options);
   const { element, check } = frame(title, schema, input, isRequired);
-  return { element, read() {
+  return { element, check, read() {
     if (input.value === "") return isRequired ? check("One of these is needed.") : check() ?? { value: undefined };
-    return check() ?? { value: schema.enum[Number(input.value)] };
+    return check() ?? { value: choices[Number(input.value)].const };
   } };
 }
 
@@ -108,7 +126,7 @@ export function jsonField(title, value, { schema = {}, isRequired = false, isObj
   const text = value === undefined ? "" : pretty(value);
   const input = h("textarea", { class: "code", rows: Math.min(14, Math.max(4, text.split("\n").length)), spellcheck: "false", value: text });
   const { element, check } = frame(title, schema, input, isRequired);
-  return { element, nothing, read() {
+  return { element, check, nothing, blame: (errors = []) => errors, read() {
     if (!input.value.trim()) return isRequired ? check("A value is needed.") : check() ?? (isObject ? {} : nothing);
     let found;
     try { found = JSON.parse(input.value); } catch (error) { return check(`This is not JSON: ${error.message}`); }

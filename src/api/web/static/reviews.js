@@ -28,11 +28,12 @@ export async function reviews() {
   return { leave: stop, content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Reviews"), total), area] };
 }
 
+let made = 0;
 const keyOf = (review) => `${review.execution_id} ${review.attempt} ${review.node_id}`;
 
 function card(review, onAnswered) {
   const fields = review.form ? formOf(review.form, review.output ?? review.input) : review.output ? jsonField("Output, to be corrected (JSON)", review.output, { isObject: true }) : null;
-  const comment = h("textarea", { rows: 2, id: `comment-${keyOf(review)}` });
+  const comment = h("textarea", { rows: 2, id: `comment-${made += 1}` });
   const wrong = h("p", { class: "wrong", role: "alert" });
   const decide = async (decision) => {
     const output = fields && decision !== "reject" && decision !== "retry" ? fields.read() : undefined;

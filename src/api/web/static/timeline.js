@@ -32,7 +32,7 @@ export class Timeline {
     const height = shown.length * ROW + 26;
     const letters = Math.floor(left / 6.6);
     const ticks = (width < 560 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]).map((part) => first + part * (last - first));
-    replace(this.element, s("svg", { width, height, role: "list" },
+    replace(this.element, s("svg", { width, height, role: "list", "aria-label": "Attempts in the order of their start" },
       ticks.map((at) => s("g", null, s("line", { class: "grid", x1: x(at), x2: x(at), y1: 18, y2: height }),
         s("text", { class: "tick", x: x(at), y: 12, "text-anchor": at === first ? "start" : at === last ? "end" : "middle" }, at === first ? "0" : seconds((at - first) / 1000)))),
       shown.map((span, place) => this.row(span, 22 + place * ROW, { x, width, letters }))),

@@ -23,7 +23,7 @@ export async function workflows() {
   draw();
   return { content: [
     h("div", { class: "head" }, h("h1", { class: "grow" }, "Workflows"), h("div", { class: "filters" }, search,
-      h("a", { href: "#/workflows/new" }, h("span", { class: "button" }, "New workflow")))),
+      h("a", { class: "button", href: "#/workflows/new" }, "New workflow"))),
     h("section", { class: "panel" }, area)] };
 }
 
@@ -102,7 +102,8 @@ function runner(found) {
       const started = await post(`/workflows/${found.id}/execute?async_mode=true`, { initial_context: context });
       location.hash = `#/executions/${started.id}`;
     } catch (error) {
-      told.textContent = [error.message, ...error.errors.map((each) => `${each.pointer} ${each.detail}`)].join(" · ");
+      const rest = fields.blame(error.errors, "/initial_context");
+      told.textContent = [error.message, ...rest.map((each) => `${each.pointer} ${each.detail}`)].join(" · ");
       button.disabled = false;
     }
   } }, fields.element, told, button);

@@ -1,0 +1,67 @@
+"""What runs by the clock, made and changed on the page."""
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.api.door import line, transform
+from tests.api.test_server import Server
+from tests.browser.conftest import REFUSALS, Visitor
+from tests.browser.parts import save
+
+
+def open_schedules(server: Server, visitor: Visitor) -> Page:
+    save(server, line(transform(x=1), name="by the clock"))
+    visitor.expected += REFUSALS
+    return visitor.open("#/schedules")
+
+
+def create(page: Page, name: str, **fields: str) -> Locator:
+    page.get_by_role("button", name="New schedule").click()
+    form = page.get_by_role("form", name="New schedule")
+    form.get_by_label("Workflow").select_option("by the clock")
+    form.get_by_label("Name").fill(name)
+    form.get_by_label("Time zone").fill("Europe/Berlin")
+    for label, value in fields.items():
+        form.get_by_label(label).fill(value)
+    form.get_by_role("button", name="Create").click()
+    return form
+
+
+def test_a_schedule_is_made_changed_held_and_deleted(server: Server, visitor: Visitor) -> None:
+    page = open_schedules(server, visitor)
+    create(page, "every morning", Cron="30 7 * * *")
+    card = page.get_by_role("article", name="every morning")
+    expect(card).to_contain_text("Europe/Berlin")
+    expect(card.locator("time")).to_have_count(1)
+
+    card.get_by_role("button", name="Pause").click()
+    expect(card.locator('.badge[data-status="paused"]')).to_be_visible()
+    card.get_by_role("button", name="Edit").click()
+    page.get_by_label("Name").fill("every evening")
+    page.get_by_label("Cron").fill("30 19 * * *")
+    page.get_by_role("button", name="Save").click()
+    card = page.get_by_role("article", name="every evening")
+    expect(card).to_contain_text("30 19 * * *")
+    card.get_by_role("button", name="Run now").click()
+    expect(page.locator('main .head .badge[data-status="completed"]')).to_be_visible()
+    page.go_back()
+    card.get_by_role("button", name="Delete").click()
+
+    expect(card).to_have_count(0)
+
+
+def test_what_is_wrong_with_a_schedule_stands_at_its_field(server: Server, visitor: Visitor) -> None:
+    page = open_schedules(server, visitor)
+
+    form = create(page, "never", Cron="61 7 * * *")
+    cron = form.locator(".field").filter(has=page.get_by_label("Cron"))
+    expect(cron.get_by_role("alert")).to_contain_text("Bad minute")
+    expect(form.get_by_label("Cron")).to_be_focused()
+    form.get_by_label("Cron").fill("30 7 * * *")
+    expect(form.get_by_role("status")).to_contain_text("Next:")
+    form.get_by_label("Time zone").fill("Mars/Olympus")
+    form.get_by_role("button", name="Create").click()
+
+    expect(form.get_by_label("Time zone")).to_have_attribute("aria-invalid", "true")
+    expect(cron.get_by_role("alert")).to_be_empty()
+    form.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="New schedule")).to_be_focused()
