@@ -18,26 +18,40 @@ Visit = Callable[..., Page]
 def places(server: Server) -> list[str]:
     """Every view, with something in it."""
     invoice = save(server, INVOICE)
-    broken = save(server, line(action("1 / 0", label="Divide"), name="broken"))
+    broken = save(server, line(action("1 / 0", label="Divide"), name="by zero"))
     asked = save(server, line(transform(x=1), {"id": "look", "type": "review", "title": "Look"}, name="asked"))
-    runs = [start(server, each) for each in (invoice, broken, asked)]
-    views = [f"#/executions/{each}" for each in runs]
-    return ["#/workflows", f"#/workflows/{invoice}", "#/workflows/new", "#/executions", "#/reviews", "#/health", *views]
+    runs = [start(server, each) for each in (invoice, broken, asked, broken)]
+    server.request("POST", "/schedules", {"workflow_id": invoice, "cron": "30 7 * * MON-FRI", "enabled": False})
+    views = [
+        "workflows",
+        f"workflows/{invoice}",
+        "workflows/new",
+        "executions",
+        "schedules",
+        "reviews",
+        "triggers",
+        "health",
+    ]
+    views += [f"executions/{each}" for each in runs[:3]]
+    return [f"#/{view}" for view in (*views, f"executions/{runs[1]}/diff/{runs[3]}")]
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)], ids=["light", "dark", "phone"])
 def test_every_view_has_names_contrast_and_fits(visit: Visit, places: list[str], width: int, dark: bool) -> None:
-    page = visit(places[0], width=width, dark=dark)
+    page = visit(places[-1], width=width, dark=dark)
 
     complaints = []
     for place in places:
-        page.evaluate("place => { location.hash = place }", place)
+        page.evaluate("place => { document.querySelector('main').replaceChildren(); location.hash = place }", place)
         expect(page.locator("main h1")).to_be_visible()
-        if "executions/" in place:
+        if place.removeprefix("#/executions/").isdecimal():
             page.locator(".node").first.wait_for()
+        elif place == "#/schedules":
+            page.get_by_role("button", name="New schedule").click()
+        page.keyboard.press("Tab")  # from here on focus is shown: somebody uses the keyboard
         complaints += [f"{place}: {each}" for each in page.evaluate(f"({AUDIT})()")]
 
-    assert complaints == []
+    assert not complaints, "\n".join(complaints)
 
 
 def test_a_keyboard_reaches_everything(visit: Visit, server: Server) -> None:
