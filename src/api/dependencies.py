@@ -2,12 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request
 
+from src.api.errors import RefusedRequest
 from src.nova import Nova
 
 MAX_ID = 2**63 - 1
 """What a BIGINT holds."""
+MAX_KEY = 200
+"""Characters of an `Idempotency-Key`."""
 
 
 async def _installed(request: Request) -> Nova:  # async: a plain function would be called in a thread of its own
@@ -15,7 +18,19 @@ async def _installed(request: Request) -> Nova:  # async: a plain function would
     return nova
 
 
+async def _key(
+    idempotency_key: Annotated[
+        str | None,
+        Header(max_length=MAX_KEY, min_length=1, description="The same request with the same key starts one run."),
+    ] = None,
+) -> str | None:
+    if idempotency_key is not None and not idempotency_key.isprintable():
+        raise RefusedRequest(400, "malformed_idempotency_key", "Idempotency-Key has characters that cannot be kept.")
+    return idempotency_key
+
+
 Installed = Annotated[Nova, Depends(_installed)]
 Id = Annotated[int, Path(ge=1, le=MAX_ID)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Skip = Annotated[int, Query(ge=0, le=MAX_ID)]
+IdempotencyKey = Annotated[str | None, Depends(_key)]

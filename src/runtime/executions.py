@@ -1,7 +1,5 @@
 """Executions from outside: started, and looked at. Always read from the row, never from memory."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,7 +8,7 @@ from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, func, sele
 from src.core.errors import InputsRefused, KeyReused, NotFound
 from src.core.explain import Choice, reads_of, sources_of
 from src.core.graph import Graph
-from src.core.outcome import Context, Json
+from src.core.outcome import Context
 from src.core.plan import Plan
 from src.core.status import AttemptStatus, Status
 from src.core.values import plain_object
@@ -131,16 +129,10 @@ class Executions:
         inputs = self.workflows.graph(workflow_id, workflow.version).policy.inputs
         if inputs and (problems := problems_in(whole, inputs, "/initial_context")):
             raise InputsRefused(problems)
-        return NewExecution(
-            workflow_id,
-            workflow.version,
-            whole,
-            client_id,
-            priority,
-            idempotency_key,
-            _sha256(request) if idempotency_key else None,
-            is_held=workflow.paused_at is not None,
+        new = NewExecution(
+            workflow_id, workflow.version, whole, client_id, priority, is_held=workflow.paused_at is not None
         )
+        return new.under(idempotency_key, request)
 
     def started_by(self, new: NewExecution) -> int:
         """The id of the execution that the idempotency key of `new` started. Raises KeyReused."""
@@ -287,10 +279,6 @@ class Executions:
             initial_context, result = fatten(connection, [row.initial_context, row.result])
         last = {attempt[0]: NodeState(*attempt) for attempt in row.attempts or ()}
         return Found(row, initial_context or {}, result, list(last.values()))
-
-
-def _sha256(value: Json) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, literal, select, update
 
-from src.core.errors import NotAllowed
+from src.core.errors import KeyTaken, NotAllowed
 from src.core.outcome import Context
 from src.core.rerun import Ended, taken_over
 from src.core.status import AttemptStatus, Mode, Status
@@ -35,20 +35,31 @@ class Reruns:
     changed: Callable[..., None] = lambda *_: None
     """Told of the executions that there are now, for those who watch."""
 
-    def retry(self, execution_id: int) -> int:
+    def retry(self, execution_id: int, *, idempotency_key: str | None = None) -> int:
         """Run again what has failed, and what comes after it; answers the new execution.
 
         Raises:
             NotFound
             NotAllowed: it has not failed, and has not been stopped.
+            KeyReused: the key came with another request.
         """
         found = self.executions.find(execution_id)
         if found.row.status not in (Status.FAILED, Status.STOPPED):
             raise NotAllowed("be retried", execution_id, found.row.status)
         error = found.row.error or {}
-        return self._start(RETRIED, found, found.row.workflow_version, {}, None, error.get("node_id"))
+        new = self._order(found, found.row.workflow_version, {})
+        new = new.under(idempotency_key, [RETRIED, execution_id])
+        return self._start(RETRIED, found, new, None, error.get("node_id"))
 
-    def rerun(self, execution_id: int, from_node: str, *, latest: bool = False, context: Context | None = None) -> int:
+    def rerun(
+        self,
+        execution_id: int,
+        from_node: str,
+        *,
+        latest: bool = False,
+        context: Context | None = None,
+        idempotency_key: str | None = None,
+    ) -> int:
         """Run `from_node` again, and what comes after it; answers the new execution.
 
         Args:
@@ -60,22 +71,20 @@ class Reruns:
             NotAllowed: it has not ended.
             RerunRefused: with everything that does not fit.
             ValueRefused: the context cannot be kept.
+            KeyReused: the key came with another request.
         """
         found = self.executions.find(execution_id)
         if not Status(found.row.status).is_final:
             raise NotAllowed("be run again", execution_id, found.row.status)
         patch = plain_object(context or {}, max_bytes=self.executions.max_context_bytes, pointer="/context")
         pinned = self.executions.workflows.pinned(found.row.workflow_id)
-        version = pinned.version if latest else found.row.workflow_version
-        return self._start(RERUN, found, version, patch, from_node, from_node)
+        new = self._order(found, pinned.version if latest else found.row.workflow_version, patch)
+        new = new.under(idempotency_key, [RERUN, execution_id, from_node, latest, patch])
+        return self._start(RERUN, found, new, from_node, from_node)
 
-    def _start(
-        self, action: str, found: Found, version: int, patch: Context, from_node: str | None, origin_node: str | None
-    ) -> int:
+    def _order(self, found: Found, version: int, patch: Context) -> NewExecution:
         origin = found.row
-        graph = self.executions.workflows.graph(origin.workflow_id, version, origin.subgraph)
-        standing = set(taken_over(graph, self._ended(origin.id), from_node))
-        new = NewExecution(
+        return NewExecution(
             origin.workflow_id,
             version,
             {**found.initial_context, **patch},
@@ -83,6 +92,24 @@ class Reruns:
             Priority(origin.priority),
             is_held=self.executions.workflows.pinned(origin.workflow_id).paused_at is not None,
         )
+
+    def _start(
+        self, action: str, found: Found, new: NewExecution, from_node: str | None, origin_node: str | None
+    ) -> int:
+        origin = found.row
+        graph = self.executions.workflows.graph(origin.workflow_id, new.workflow_version, origin.subgraph)
+        standing = set(taken_over(graph, self._ended(origin.id), from_node))
+        try:
+            execution_id = self._write(action, origin, new, origin_node, standing)
+        except KeyTaken:
+            return self.executions.started_by(new)
+        self.queue.ring(execution_id)
+        self.changed(execution_id)
+        return execution_id
+
+    def _write(
+        self, action: str, origin: Row[Any], new: NewExecution, origin_node: str | None, standing: set[str]
+    ) -> int:
         with self.database.write("rerun") as connection:
             execution_id = self.store.enqueue_within(connection, new, mode=self.queued_as)
             values = {"origin_id": origin.id, "origin_node_id": origin_node}
@@ -90,8 +117,6 @@ class Reruns:
             connection.execute(update(Execution).where(Execution.id == execution_id).values(**values))
             _take_over(connection, origin.id, execution_id, standing)
             note(connection, action, f"execution/{origin.id}")
-        self.queue.ring(execution_id)
-        self.changed(execution_id)
         return execution_id
 
     def _ended(self, execution_id: int) -> list[Ended]:

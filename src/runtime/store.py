@@ -1,5 +1,7 @@
 """The SQL store: claims, and attempts as rows. What an execution looks like from outside is in `executions.py`."""
 
+import hashlib
+import json
 import logging
 import uuid
 from collections.abc import Callable, Sequence
@@ -12,7 +14,7 @@ from sqlalchemy import Connection, bindparam, case, func, select, update
 from src.core.credentials import NO_CREDENTIALS, Credentials
 from src.core.errors import LeaseLost
 from src.core.graph import Graph
-from src.core.outcome import Attempt, Context
+from src.core.outcome import Attempt, Context, Json
 from src.core.plan import Verdict
 from src.core.slice import HandOff, Reason
 from src.core.status import PAUSE, Mode, Status, may_become
@@ -53,6 +55,13 @@ class NewExecution:
     """When it was due, where a schedule has started it. With that it is there once."""
     has_to_wait: bool = False
     """An earlier run of its schedule has not ended: it waits for its turn."""
+
+    def under(self, idempotency_key: str | None, request: Json) -> "NewExecution":
+        """The one execution that `request` starts, however often it comes with this key."""
+        if idempotency_key is None:
+            return self
+        sha256 = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+        return replace(self, idempotency_key=idempotency_key, request_sha256=sha256)
 
 
 class SqlStore:

@@ -1,6 +1,7 @@
 """Executions run again from where they failed, or from a node of choice; and two of them compared."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -48,6 +49,51 @@ def test_what_has_not_failed_cannot_be_retried(client: TestClient) -> None:
 
     assert client.post(f"/executions/{done}/retry").status_code == 409
     assert client.post("/executions/4711/retry").status_code == 404
+
+
+@pytest.mark.parametrize("what", ["retry", "rerun"])
+def test_the_same_request_with_the_same_key_starts_one_execution(client: TestClient, what: str) -> None:
+    failed = run(client, line(INVERSE), {"net": 0}).json()["id"]
+    body = {"from_node": "inverse", "context": {"net": 3}} if what == "rerun" else None
+
+    def post(path: str = what, key: str = "again", body: Json | None = body) -> Any:
+        return client.post(f"/executions/{failed}/{path}", json=body, headers={"Idempotency-Key": key})
+
+    first, second = post(), post()
+    another = post(key="another")
+
+    assert (first.status_code, second.json()) == (200, first.json())
+    assert another.json()["id"] != first.json()["id"]
+    assert client.get("/executions").json()["total"] == 3
+
+
+def test_a_key_that_came_with_another_request_is_refused(client: TestClient) -> None:
+    workflow_id = save(client, line(INVERSE))
+    key = {"Idempotency-Key": "once"}
+    failed = execute(client, workflow_id, {"net": 0}, **key).json()["id"]
+    rerun, other = ({"from_node": "inverse", "context": {"net": net}} for net in (1, 2))
+    kept = client.post(f"/executions/{failed}/rerun", json=rerun, headers={"Idempotency-Key": "twice"}).json()["id"]
+
+    refused = [
+        (failed, client.post(f"/executions/{failed}/retry", headers=key)),
+        (kept, client.post(f"/executions/{failed}/rerun", json=other, headers={"Idempotency-Key": "twice"})),
+        (failed, execute(client, workflow_id, {"net": 1}, **key)),
+    ]
+
+    for execution_id, answer in refused:
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:nova:problem:idempotency_key_reused")
+        assert str(execution_id) in answer.json()["detail"]
+    assert client.get("/executions").json()["total"] == 2
+
+
+def test_a_key_that_cannot_be_kept_is_refused(client: TestClient) -> None:
+    failed = run(client, line(INVERSE), {"net": 0}).json()["id"]
+
+    for key in ("", "k" * 201, "a\x7fb"):
+        answer = client.post(f"/executions/{failed}/retry", headers={"Idempotency-Key": key})
+        assert answer.status_code in (400, 422), key
+
+    assert client.get("/executions").json()["total"] == 1
 
 
 def test_a_rerun_begins_at_a_node_with_another_context(client: TestClient) -> None:

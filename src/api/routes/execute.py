@@ -3,14 +3,14 @@
 import math
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Header, Query, Request
+from fastapi import APIRouter, Body, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from src.api.access import RUN, Who
-from src.api.dependencies import Id, Installed
-from src.api.errors import RETRY_AFTER_SECONDS, RefusedRequest, problem
+from src.api.dependencies import Id, IdempotencyKey, Installed
+from src.api.errors import RETRY_AFTER_SECONDS, problem
 from src.api.requests import StrictRoute, preferences
 from src.api.running import InlineRequest
 from src.api.schemas import PROBLEMS, Accepted, Execution
@@ -22,7 +22,6 @@ from src.runtime.executions import Found
 from src.runtime.queue import Priority
 from src.runtime.store import NewExecution
 
-MAX_KEY = 200
 LONGEST_RETRY_SECONDS = 60
 router = APIRouter(tags=["executions"], route_class=StrictRoute, dependencies=[RUN])
 
@@ -50,15 +49,13 @@ async def execute_workflow(
     request: Request,
     nova: Installed,
     who: Who,
+    idempotency_key: IdempotencyKey,
     order: Annotated[Order | None, Body()] = None,
     async_mode: Annotated[bool, Query(description="Answer 202 at once, as with `Prefer: respond-async`.")] = False,
-    idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY, min_length=1)] = None,
 ) -> Response:
     """Run a workflow. A failed run is an answer too: 200 with its `error`, unless `Prefer: handling=strict` asks for a
     problem document. `Prefer: wait=N` says how many seconds to wait for the end; `Prefer: respond-async` not to wait.
     """
-    if idempotency_key is not None and not idempotency_key.isprintable():
-        raise RefusedRequest(400, "malformed_idempotency_key", "Idempotency-Key has characters that cannot be kept.")
     asked = order or Order()
     prefer = preferences(request)
 

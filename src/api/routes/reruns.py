@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from src.api.access import READ, RUN
-from src.api.dependencies import Id, Installed
+from src.api.dependencies import Id, IdempotencyKey, Installed
 from src.api.diff import Diff, diff_view
 from src.api.requests import StrictRoute, preferences
 from src.api.routes.execute import answer, budget_seconds
@@ -37,19 +37,28 @@ class Rerun(BaseModel):
 
 
 @router.post("/executions/{execution_id}/retry", responses=ANSWERS)
-async def retry_execution(execution_id: Id, request: Request, nova: Installed) -> Response:
+async def retry_execution(
+    execution_id: Id, request: Request, nova: Installed, idempotency_key: IdempotencyKey
+) -> Response:
     """A new execution from the node that failed; what had ended before stands. 409 where nothing has failed."""
-    new = await run_in_threadpool(nova.reruns.retry, execution_id)
+    new = await run_in_threadpool(nova.reruns.retry, execution_id, idempotency_key=idempotency_key)
     return await _awaited(request, nova, new)
 
 
 @router.post("/executions/{execution_id}/rerun", responses=ANSWERS)
-async def rerun_execution(execution_id: Id, rerun: Rerun, request: Request, nova: Installed) -> Response:
+async def rerun_execution(
+    execution_id: Id, rerun: Rerun, request: Request, nova: Installed, idempotency_key: IdempotencyKey
+) -> Response:
     """A new execution from a node of this one, by the same version or the latest. What does not fit is named: 422."""
 
     def start() -> int:
-        is_latest = rerun.version == "latest"
-        return nova.reruns.rerun(execution_id, rerun.from_node, latest=is_latest, context=rerun.context)
+        return nova.reruns.rerun(
+            execution_id,
+            rerun.from_node,
+            latest=rerun.version == "latest",
+            context=rerun.context,
+            idempotency_key=idempotency_key,
+        )
 
     new = await run_in_threadpool(start)
     return await _awaited(request, nova, new)
