@@ -2,6 +2,7 @@
 
 python -m tests.sandbox.play as-it-is landlock all
 python -m tests.sandbox.play user none quick          without Landlock, and without what takes long
+python -m tests.sandbox.play user landlock controls   only what must work
 
 A setting is what a deployment may look like: root, an ordinary user, a container's capabilities; each with Landlock or
 without. It is taken on by this process before the fork server starts, so it has to be a process of its own.
@@ -27,10 +28,11 @@ from src.sandbox.inside.walls.libc import PR_SET_NO_NEW_PRIVS, prctl
 from src.sandbox.inside.walls.seccomp import ALLOW, REFUSE, Filter
 from src.sandbox.self_test import what_is_wrong
 from src.sandbox.server_process import Installation
-from tests.sandbox.corpus import CASES, QUICK, Case
+from tests.sandbox.corpus import CASES, CONTROLS, QUICK, Case
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
+AMOUNTS = {"all": CASES, "quick": QUICK, "controls": CONTROLS}
 EXECUTION = 1
 """One for all snippets: many of them meet a child that has run others."""
 CONTAINER = sum(1 << each for each in (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))
@@ -83,7 +85,7 @@ def main(setting: str, landlock: str, amounts: str) -> int:
         stack.callback(executor.close)
         strength = executor.strength
         able = ({"landlock"} if strength.network else set()) | set(packages)
-        chosen = [case for case in (CASES if amounts == "all" else QUICK) if case.needs <= able]
+        chosen = [case for case in AMOUNTS[amounts] if case.needs <= able]
         with ThreadPoolExecutor(4) as threads:
             wrong = [told for told in threads.map(lambda case: play(executor, case, targets), chosen) if told]
         wrong += what_is_wrong(executor, os.getpid())

@@ -32,15 +32,27 @@ def a_python_for_others() -> str | None:
 
 
 def is_new_enough(python: Path) -> bool:
-    told = subprocess.run(
-        [python, "-c", "import sys; print(sys.version_info >= (3, 11))"], capture_output=True, check=False
-    )
+    return says_of_itself(python, "sys.version_info >= (3, 11)")
+
+
+def is_like_this_one(python: str) -> bool:
+    """It loads what was compiled for this one."""
+    return says_of_itself(python, f"sys.version_info[:2] == {sys.version_info[:2]}")
+
+
+def says_of_itself(python: Path | str, what: str) -> bool:
+    told = subprocess.run([python, "-c", f"import sys; print({what})"], capture_output=True, check=False)
     return told.stdout.strip() == b"True"
 
 
-def play(python: str, *arguments: str) -> dict[str, object]:
+def play(python: str, *arguments: str, packages: str = "") -> dict[str, object]:
     ended = subprocess.run(
-        [python, "-B", "-m", "tests.sandbox.play", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        [python, "-B", "-m", "tests.sandbox.play", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": packages},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 0, ended.stderr
     report: dict[str, object] = json.loads(ended.stdout)
@@ -83,10 +95,16 @@ def test_as_an_ordinary_user(setting: str, landlock: str) -> None:
     assert report["own_users"] is False
 
 
-def test_numpy_works_behind_the_walls() -> None:
-    pytest.importorskip("numpy", reason="numpy is not installed here, so its control was left out of the corpus")
+@pytest.mark.parametrize("landlock", ["landlock", "none"])
+@pytest.mark.parametrize("setting", ["as-it-is", pytest.param("user", marks=needs_root)])
+def test_numpy_works_behind_the_walls(setting: str, landlock: str) -> None:
+    numpy = pytest.importorskip("numpy", reason="numpy is not installed here: pip install -r requirements-dev.txt")
+    folder = Path(numpy.__file__).parents[1]
+    python = sys.executable if setting == "as-it-is" else a_python_for_others()
+    if python is None or (python != sys.executable and not (others_can_reach(folder) and is_like_this_one(python))):
+        pytest.skip("there is no Python that an ordinary user could start and that could load this numpy")
 
-    report = play(sys.executable, "as-it-is", "landlock", "quick")
+    report = play(python, setting, landlock, "controls", packages=str(folder))
 
     assert report["wrong"] == []
     assert "numpy" not in str(report["left_out_for_want_of"])
