@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from src.sandbox.microvm import MicroVm, MicroVmExecutor, VmLost
 from src.sandbox.server_process import Unavailable
 
-ERRORS = ("SandboxException", "AuthenticationException", "ServiceBusyException")
+ERRORS = ("SandboxException", "AuthenticationException", "ServiceBusyException", "HTTPError")
+"""The bases of what the package raises. The last is that of httpx, in which it tells that nobody answers."""
 Errors = tuple[type[Exception], ...]
 
 
@@ -25,18 +26,22 @@ def rented(api_key: SecretStr) -> Callable[[], MicroVmExecutor]:
             package = importlib.import_module("e2b")
         except ImportError as error:
             raise Unavailable(f"the package e2b cannot be imported, `pip install e2b`: {error}") from None
-        return MicroVmExecutor(E2B(package, api_key))
+        return MicroVmExecutor(E2B(package, api_key, errors_of(package, importlib.import_module("httpx"))))
 
     return make
+
+
+def errors_of(*packages: Any) -> Errors:
+    return (OSError, *(getattr(package, name) for package in packages for name in ERRORS if hasattr(package, name)))
 
 
 class E2B:
     """Rents machines of the default template."""
 
-    def __init__(self, package: Any, api_key: SecretStr) -> None:
+    def __init__(self, package: Any, api_key: SecretStr, errors: Errors) -> None:
         self._package = package
         self._api_key = api_key
-        self._errors = (OSError, *(getattr(package, name) for name in ERRORS if hasattr(package, name)))
+        self._errors = errors
 
     def start(self, *, internet: bool, seconds: float) -> MicroVm:
         with _told_as_lost(self._errors):

@@ -10,6 +10,7 @@ some twenty times as long as on a real processor.
 
 import argparse
 import compileall
+import importlib.util
 import json
 import os
 import shutil
@@ -30,7 +31,7 @@ NEEDED = (
     "busybox", "libbz2", "libc6", "libcrypt1", "libdb5", "libexpat1", "libffi8", "libgcc-s1", "liblzma5", "libpython3",
     "libsqlite3", "libssl3", "libuuid1", "python3", "tzdata", "zlib1g",
 )  # fmt: skip
-SETTINGS = ("as-it-is landlock all", "as-it-is none all", "user landlock all", "user none quick")
+SETTINGS = ("as-it-is landlock all 300", "as-it-is none all 300", "user landlock all 300", "user none quick 300")
 APT = """
 APT::Architecture "arm64";
 APT::Architectures {{ "arm64"; }};
@@ -124,8 +125,10 @@ def install_nova(root: Path) -> None:
     for name in ("src", "tests/sandbox"):
         shutil.copytree(REPOSITORY / name, root / "nova" / name, ignore=without_caches)
     (root / "nova/tests/__init__.py").touch()
+    if (pypdf := importlib.util.find_spec("pypdf")) and pypdf.origin:
+        shutil.copytree(Path(pypdf.origin).parent, root / "usr/lib/python3/dist-packages/pypdf", ignore=without_caches)
     if sys.version_info[:2] == (3, 11):  # what this Python compiles the other one need not
-        for code in ("usr/lib/python3.11", "nova"):
+        for code in ("usr/lib/python3.11", "usr/lib/python3/dist-packages", "nova"):
             compileall.compile_dir(
                 root / code, quiet=2, stripdir=str(root), invalidation_mode=PycInvalidationMode.UNCHECKED_HASH
             )

@@ -250,8 +250,8 @@ CALLS = [
     by_number("capset", (126, 91), "ctypes.create_string_buffer(b'\\x22\\x05\\x08\\x20', 8), ctypes.create_string_buffer(24)"),
     attack("prctl, to be dumped again", "import ctypes\nassert ctypes.CDLL(None).prctl(4, 1, 0, 0, 0) == 0"),
     attack("prctl, to outlive the fork server", "import ctypes\nassert ctypes.CDLL(None).prctl(1, 0, 0, 0, 0) == 0"),
-    ending("a number of the x32 table", f"{BY_NUMBER}\ncall((0x40000000 + 39, 39))\ncontext['through'] = PLACE == 0",
-           "crashed", "ok"),
+    ending("a number of the x32 table", f"{BY_NUMBER}\ncall((0x40000000 + 39, 0x40000000 + 172))\ncontext['through'] = True",
+           "crashed"),
     ending(
         "a system call of the 32-bit table",
         "import ctypes, mmap, platform\nif platform.machine() == 'x86_64':\n"

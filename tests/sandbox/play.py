@@ -3,6 +3,7 @@
 python -m tests.sandbox.play as-it-is landlock all
 python -m tests.sandbox.play user none quick          without Landlock, and without what takes long
 python -m tests.sandbox.play user landlock controls   only what must work
+python -m tests.sandbox.play user landlock fork 300   those that are called so, each with so many seconds instead of 30
 
 A setting is what a deployment may look like: root, an ordinary user, a container's capabilities; each with Landlock or
 without. It is taken on by this process before the fork server starts, so it has to be a process of its own.
@@ -74,7 +75,7 @@ SETTINGS: dict[str, Callable[[], None]] = {
 }
 
 
-def main(setting: str, landlock: str, amounts: str) -> int:
+def main(setting: str, landlock: str, amounts: str, seconds: str = "30") -> int:
     with ExitStack() as stack:
         SETTINGS[setting]()
         targets = prepare(stack)
@@ -85,9 +86,10 @@ def main(setting: str, landlock: str, amounts: str) -> int:
         stack.callback(executor.close)
         strength = executor.strength
         able = ({"landlock"} if strength.network else set()) | set(packages)
-        chosen = [case for case in AMOUNTS[amounts] if case.needs <= able]
+        chosen = [case for case in called(amounts) if case.needs <= able]
         with ThreadPoolExecutor(4) as threads:
-            wrong = [told for told in threads.map(lambda case: play(executor, case, targets), chosen) if told]
+            played = threads.map(lambda case: play(executor, case, targets, float(seconds)), chosen)
+            wrong = [told for told in played if told]
         wrong += what_is_wrong(executor, os.getpid())
     left_out = sorted({need for case in CASES for need in case.needs - able})
     report = {
@@ -99,6 +101,10 @@ def main(setting: str, landlock: str, amounts: str) -> int:
     }
     sys.stdout.write(json.dumps(report) + "\n")
     return 0
+
+
+def called(amounts: str) -> list[Case]:
+    return AMOUNTS.get(amounts) or [case for case in CASES if amounts in case.name]
 
 
 def folder_of(package: str) -> str | None:
@@ -128,10 +134,10 @@ def prepare(stack: ExitStack) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def play(executor: ForkServerExecutor, case: Case, targets: dict[str, Any]) -> str | None:
+def play(executor: ForkServerExecutor, case: Case, targets: dict[str, Any], seconds: float) -> str | None:
     """What was not as it must be."""
     context = targets if "text" in case.code else {name: value for name, value in targets.items() if name != "text"}
-    limits = Limits(**{"wall_seconds": 30.0, **case.limits})
+    limits = Limits(**{"wall_seconds": seconds, **case.limits})
     request = CodeRequest(case.code, "action", context, limits, network=case.network, execution_id=EXECUTION)
     result = executor.run(request, threading.Event())
     told = f"{case.name}: {result.status} {result.changes or ''} {result.error or ''}"[:300]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from src.sandbox.e2b import E2B, rented
+from src.sandbox.e2b import E2B, errors_of, rented
 from src.sandbox.executor import CodeRequest, CodeResult, Level, Limits
 from src.sandbox.microvm import MicroVm, MicroVmExecutor, VmLost
 from src.sandbox.sandbox import Sandbox
@@ -215,13 +215,14 @@ class CommandExitException(SandboxException):
     exit_code = 137
 
 
-def package_of(sandbox: Any) -> Any:
-    """What the package looks like, as far as it is used."""
-    return SimpleNamespace(
-        Sandbox=SimpleNamespace(create=sandbox),
+def rented_from(create: Any) -> E2B:
+    """With what the package looks like, as far as it is used. `test_e2b.py` has the package itself."""
+    package = SimpleNamespace(
+        Sandbox=SimpleNamespace(create=create),
         SandboxException=SandboxException,
         CommandExitException=CommandExitException,
     )
+    return E2B(package, SecretStr("e2b_key"), errors_of(package))
 
 
 def test_what_is_asked_of_the_package() -> None:
@@ -243,7 +244,7 @@ def test_what_is_asked_of_the_package() -> None:
         asked.append(about)
         return sandbox
 
-    vm = E2B(package_of(create), SecretStr("e2b_key")).start(internet=False, seconds=12.5)
+    vm = rented_from(create).start(internet=False, seconds=12.5)
     vm.put("a", b"b")
     status, found = vm.run("true", 3.0), vm.fetch("x")
     vm.live_for(7.2)
@@ -260,7 +261,7 @@ def test_what_the_package_raises_is_told_by_its_name_alone() -> None:
         raise SandboxException(f"refused {about['api_key']}")
 
     with pytest.raises(VmLost, match=r"^E2B: SandboxException$"):
-        E2B(package_of(create), SecretStr("e2b_key")).start(internet=False, seconds=1)
+        rented_from(create).start(internet=False, seconds=1)
 
 
 def test_who_has_no_key_is_told_which() -> None:

@@ -105,7 +105,8 @@ def readable(packages: Mapping[str, str]) -> Iterator[str]:
         yield from (os.path.join(folder, found) for found in (name, f"{name}.py", f"{name}.libs"))
     libraries = _mapped_libraries()
     yield from libraries
-    yield from {os.path.dirname(path) for path in libraries if os.path.basename(path).startswith("libc.so")}
+    for folder in {os.path.dirname(path) for path in libraries if os.path.basename(path).startswith("libc.so")}:
+        yield from (folder, f"/usr{folder}")  # where /lib and /usr/lib are not one, libraries are in both
     yield from _time_zone_folders()
 
 
