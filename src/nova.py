@@ -1,15 +1,17 @@
 """The parts of one process, and what it does with them as a whole. How they are plugged is in `bootstrap.py`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 
 from src.core.errors import DefinitionError, Problem, ValueRefused
 from src.core.values import plain_object
 from src.database import Database, check_schema, prepare
 from src.formats import Definition, read_definition
 from src.nodes import InstalledKinds
+from src.nodes.calling import called_by
 from src.nodes.policy import CodePolicy
 from src.outside.outside import Outside
 from src.runtime.audit import Audit
@@ -43,6 +45,8 @@ from src.triggers.checks import Triggers
 
 VERSION = "0.1.0"
 MAX_NAME = 200
+MAX_LOOKED_UP = 1_000
+"""Calls of a definition that are looked up when it is read."""
 
 
 class Role(StrEnum):
@@ -117,11 +121,14 @@ class Nova:
         """Raises NotReady where the database does not answer or has another schema."""
         check_schema(self.database)
 
-    def read_draft(self, document: object, *, name: str | None = None) -> tuple[Draft, Sequence[Problem]]:
+    def read_draft(
+        self, document: object, *, name: str | None = None, client_id: int | None = None
+    ) -> tuple[Draft, Sequence[Problem]]:
         """A draft from a document in any accepted form, and what was read in another sense than it was written.
 
         Args:
             name: for a document that names itself nothing.
+            client_id: whose workflow it is to be.
 
         Raises:
             DefinitionError, ValueRefused: with pointers into the document.
@@ -137,10 +144,20 @@ class Nova:
             definition.graph,
             definition.description,
             definition.initial_context,
+            client_id,
             pointer=definition.pointer,
             refused=tuple(self.policy.problems(definition.graph)),
         )
-        return draft, (*definition.warnings, *_located(definition, self.policy.warnings(definition.graph)))
+        found = [*self.policy.warnings(definition.graph), *self._calls_to_nobody(draft)]
+        return draft, (*definition.warnings, *_located(definition, found))
+
+    def _calls_to_nobody(self, draft: Draft) -> Iterator[Problem]:
+        """No problem: the workflow that is called may be saved after the one that calls it."""
+        calls = [call for call in islice(called_by(draft.graph_definition), MAX_LOOKED_UP) if call[1] != draft.name]
+        unknown = self.workflows.unknown({which for _, which in calls}, draft.client_id)
+        for pointer, which in calls:
+            if which in unknown:
+                yield Problem(pointer, f"there is no workflow {which!r}: until there is one, this node fails")
 
     def _refuse_what_cannot_be_kept(self, definition: Definition) -> None:
         """React Flow's graphs may come as text within the document, which the first look does not see into."""

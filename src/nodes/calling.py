@@ -1,6 +1,6 @@
 """What `workflow` and `map` share: which workflow they call, what it is given, and what its end means for the node."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
@@ -32,6 +32,31 @@ def _compiles(value: Json) -> Json:
 
 WorkflowReference = Annotated[int | str, BeforeValidator(_reference)]
 Templates = dict[str, Annotated[Json, AfterValidator(_compiles)]]
+
+
+def called_by(graph: Mapping[str, Json]) -> Iterator[tuple[str, int | str]]:
+    """The workflows that the nodes of a graph name, and those of the graphs inside it, each with its pointer. What a
+    template names is known when it runs.
+    """
+    nodes = graph.get("nodes")
+    for place, node in enumerate(nodes if isinstance(nodes, list) else ()):
+        if not isinstance(node, dict):
+            continue
+        for pointer, which in _named(node):
+            is_id = isinstance(which, int) and not isinstance(which, bool)
+            if is_id or (isinstance(which, str) and "{{" not in which):
+                yield f"/nodes/{place}{pointer}", which
+        if isinstance(node.get("graph"), dict):
+            yield from ((f"/nodes/{place}/graph{pointer}", which) for pointer, which in called_by(node["graph"]))
+
+
+def _named(node: Mapping[str, Json]) -> Iterator[tuple[str, Json]]:
+    if node.get("type") in ("workflow", "map"):
+        yield "/workflow", node.get("workflow")
+    tools = node.get("tools") if node.get("type") == "agent" else None
+    for place, tool in enumerate(tools if isinstance(tools, list) else ()):
+        is_whole = isinstance(tool, dict)
+        yield (f"/tools/{place}/workflow", tool.get("workflow")) if is_whole else (f"/tools/{place}", tool)
 
 
 def find(context: NodeContext, reference: Callable[[Context], Json]) -> Callee | Failed:

@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from src.core.definition import build_graph, inner_definition
@@ -26,6 +26,7 @@ PINNED = select(Workflow.version, Workflow.initial_context, Workflow.client_id, 
     Workflow.id == bindparam("which"), Workflow.archived_at.is_(None)
 )
 Definition = Mapping[str, Json]
+MAX_ID = 2**63 - 1
 MAX_GRAPHS = 256
 """Versions whose graphs are kept ready to run."""
 
@@ -148,6 +149,19 @@ class Workflows:
         row = self.find(which) if isinstance(which, int) else self.find_by_name(which)
         queue = self.graph(row.id, row.version, None).policy.queue
         return Callee(row.id, row.version, row.initial_context or {}, queue, row.client_id)
+
+    def unknown(self, which: Collection[int | str], client_id: int | None = None) -> set[int | str]:
+        """Those of some names and ids that no workflow in use has, as far as a run for this client can see them."""
+        ids = [each for each in which if isinstance(each, int) and each <= MAX_ID]
+        names = [each for each in which if isinstance(each, str)]
+        query = select(Workflow.id, Workflow.name).where(
+            Workflow.archived_at.is_(None), or_(Workflow.id.in_(ids), Workflow.name.in_(names))
+        )
+        if client_id is not None:
+            query = query.where(or_(Workflow.client_id.is_(None), Workflow.client_id == client_id))
+        with self._database.read() as connection:
+            found = connection.execute(query).all() if which else []
+        return set(which) - {row.id for row in found} - {row.name for row in found}
 
     def page(self, *, limit: int, skip: int, client_id: int | None = None) -> tuple[list[Any], int]:
         """A page of the workflows in use (of one client), newest first, and how many there are."""

@@ -305,6 +305,33 @@ def test_a_clients_key_reaches_nothing_of_another_client(shared: TestClient) -> 
     assert shared.get(f"/executions/{things['execution_id']}", headers=bearer(FIRST_KEY)).json()["status"] == "waiting"
 
 
+def test_a_workflow_stays_its_clients_whoever_saves_it(shared: TestClient) -> None:
+    shared.post("/clients", json={"slug": "acme"}, headers=bearer(FIRST_KEY))
+    acme = bearer(make_key(shared, "read", "write", client_slug="acme"))
+    saved = shared.post("/workflows", json=line(transform(x=1), name="ours"), headers=acme).json()
+
+    for number, key in enumerate((acme, bearer(FIRST_KEY))):
+        document = line(transform(x=number + 2), name="ours")
+        answer = shared.put(f"/workflows/{saved['id']}", json=document, headers={**key, "If-Match": "*"})
+        assert (answer.status_code, answer.json()["client_id"]) == (200, saved["client_id"])
+
+    assert saved["client_id"] is not None
+
+
+def test_a_warning_tells_a_client_nothing_of_another(shared: TestClient) -> None:
+    for slug in ("acme", "bolt"):
+        shared.post("/clients", json={"slug": slug}, headers=bearer(FIRST_KEY))
+    acme, bolt = (bearer(make_key(shared, "read", "write", client_slug=slug)) for slug in ("acme", "bolt"))
+    shared.post("/workflows", json=line(transform(x=1), name="of bolt"), headers=bolt)
+    call = {"id": "call", "type": "workflow", "workflow": "of bolt"}
+
+    warned = [
+        shared.post("/workflows/validate", json=line(call), headers=key).json()["warnings"] for key in (acme, bolt)
+    ]
+
+    assert [len(each) for each in warned] == [1, 0]
+
+
 def test_a_clients_key_sees_and_runs_what_is_its_clients(shared: TestClient) -> None:
     foreign_things(shared)
     acme = bearer(make_key(shared, "read", "run", "write", client_slug="acme"))

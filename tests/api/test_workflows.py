@@ -72,6 +72,32 @@ def test_what_was_read_in_another_sense_is_told_as_a_warning(client: TestClient)
     assert [found["pointer"] for found in answer.json()["warnings"]] == ["/graph_definition/nodes/1/prompt"]
 
 
+def test_a_call_of_a_workflow_that_is_not_there_yet_is_told_as_a_warning(client: TestClient) -> None:
+    callee = {"id": "call", "type": "workflow", "workflow": "later"}
+    inner = line({"id": "deep", "type": "map", "items": "[]", "workflow": "deeper"})["graph_definition"]
+    document = line(
+        callee,
+        {"id": "each", "type": "map", "items": "[]", "graph": inner},
+        {"id": "by id", "type": "workflow", "workflow": 10**30},
+        {"id": "self", "type": "workflow", "workflow": "caller"},
+        {"id": "any", "type": "workflow", "workflow": "{{ context.which }}"},
+        name="caller",
+    )
+
+    before = client.post("/workflows/validate", json=document).json()["warnings"]
+    save(client, line(name="later"))
+    saved = client.post("/workflows", json=document)
+
+    nodes = "/graph_definition/nodes"
+    later, deeper, by_id = (
+        f"{nodes}/1/workflow", f"{nodes}/2/graph/nodes/1/workflow", f"{nodes}/3/workflow",
+    )  # fmt: skip
+    assert [each["pointer"] for each in before] == [later, deeper, by_id]
+    assert before[0]["detail"] == "there is no workflow 'later': until there is one, this node fails"
+    assert saved.status_code == 201
+    assert [each["pointer"] for each in saved.json()["warnings"]] == [deeper, by_id]
+
+
 @pytest.mark.parametrize(
     "name",
     ["x", "x" * 200, "Größe 😀", "\u202eabc\u200f", "'; DROP TABLE workflows; --", "<script>alert(1)</script>", "../a"],

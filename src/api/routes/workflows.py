@@ -1,7 +1,6 @@
 """`/workflows`: saved definitions and their versions."""
 
 import re
-from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header
@@ -43,18 +42,18 @@ IfMatch = Annotated[str | None, Header(description='The ETag that was read, such
 
 @router.post("", status_code=201, dependencies=[WRITE, OWN], responses={201: {"model": Workflow}, **PROBLEMS})
 def create_workflow(document: Document, nova: Installed, who: Who) -> Response:
-    draft, warnings = nova.read_draft(document)
-    workflow_id = nova.workflows.create(replace(draft, client_id=who.client_id))
+    draft, warnings = nova.read_draft(document, client_id=who.client_id)
+    workflow_id = nova.workflows.create(draft)
     answer = _shown(nova, workflow_id, 201, [problem_view(found) for found in warnings])
     answer.headers["Location"] = f"/workflows/{workflow_id}"
     return answer
 
 
 @router.post("/validate", dependencies=[READ, OWN], responses={200: {"model": Validation}, **PROBLEMS})
-def validate_workflow(document: Document, nova: Installed) -> Response:
+def validate_workflow(document: Document, nova: Installed, who: Who) -> Response:
     """Everything that saving would find; nothing is saved. A definition with problems is an answer here, no error."""
     try:
-        draft, warnings = nova.read_draft(document, name="unnamed")
+        draft, warnings = nova.read_draft(document, name="unnamed", client_id=who.client_id)
         nova.workflows.check(draft)
     except Invalid as error:
         errors = [problem_view(found) for found in error.problems[:MAX_SHOWN]]
@@ -77,7 +76,8 @@ def get_workflow(workflow_id: Id, nova: Installed) -> Response:
 def save_workflow(workflow_id: Id, document: Document, nova: Installed, if_match: IfMatch = None) -> Response:
     """Save another version. Runs that have begun stay on theirs."""
     expected_version = _expected_version(nova, workflow_id, if_match)
-    draft, warnings = nova.read_draft(document, name=nova.workflows.find(workflow_id).name)
+    current = nova.workflows.find(workflow_id)
+    draft, warnings = nova.read_draft(document, name=current.name, client_id=current.client_id)
     nova.workflows.save(workflow_id, draft, expected_version=expected_version)
     return _shown(nova, workflow_id, 200, [problem_view(found) for found in warnings])
 
