@@ -3,13 +3,13 @@
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Scope
 
-USUAL = {
-    "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
+USUAL = [
+    (b"content-security-policy", b"default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+]
 OF_DOCS = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
     "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
@@ -23,8 +23,8 @@ ONE_YEAR = "max-age=31536000"
 
 def add_headers(scope: Scope, start: Message) -> None:
     headers = MutableHeaders(scope=start)
-    for name, value in USUAL.items():
-        headers.setdefault(name, value)
+    present = {name for name, _ in headers.raw}
+    headers.raw.extend(header for header in USUAL if header[0] not in present)
     if scope["path"].startswith(DOCS):
         headers["Content-Security-Policy"] = OF_DOCS
     if scope.get("scheme") == "https":

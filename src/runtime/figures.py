@@ -21,13 +21,14 @@ from src.models import Figure
 
 logger = logging.getLogger(__name__)
 
-Key = tuple[str, frozenset[tuple[str, str]]]
-"""A figure's name, and its labels."""
+Key = tuple[str, tuple[tuple[str, str], ...]]
+"""A figure's name, and its labels as they were given: they are put in order when they are written."""
 Counts = dict[Key, float]
 FLUSH_SECONDS = 5.0
 BUCKETS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0, 300.0, inf)
 """Seconds. The 25 is what a request may take on Heroku."""
-BOUNDS = [f"{bucket:g}" for bucket in BUCKETS]
+LE, LE_SUM = [("le", f"{bucket:g}") for bucket in BUCKETS], ("le", "sum")
+"""The label that tells which bucket, or that it is the sum of all."""
 MAX_WORKFLOWS = 100
 OTHERS = "others"
 """What stands for a workflow beyond the first hundred: labels must be bounded."""
@@ -55,22 +56,23 @@ class Figures:
         """How this process is just now: `pool/used` and the like. Shown as the sum over all that live, by role."""
 
     def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
-        self._add({(name, frozenset(labels.items())): amount})
+        with self._lock:
+            self._counts[name, (*labels.items(),)] += amount
+            self._flush_later()
 
     def observe(self, name: str, seconds: float, **labels: str) -> None:
         """Count a duration into its bucket, and to the sum of all."""
-        bucket = BOUNDS[bisect_left(BUCKETS, seconds)]
-        counted, summed = ({*labels.items(), ("le", bound)} for bound in (bucket, "sum"))
-        self._add({(name, frozenset(counted)): 1.0, (name, frozenset(summed)): seconds})
-
-    def _add(self, counts: Counts) -> None:
+        items = (*labels.items(),)
         with self._lock:
-            for key, amount in counts.items():
-                self._counts[key] += amount
-            if self._timer is None and self._flush_seconds is not None:
-                self._timer = threading.Timer(self._flush_seconds, self.flush)
-                self._timer.daemon = True
-                self._timer.start()
+            self._counts[name, (*items, LE[bisect_left(BUCKETS, seconds)])] += 1.0
+            self._counts[name, (*items, LE_SUM)] += seconds
+            self._flush_later()
+
+    def _flush_later(self) -> None:
+        if self._timer is None and self._flush_seconds is not None:
+            self._timer = threading.Timer(self._flush_seconds, self.flush)
+            self._timer.daemon = True
+            self._timer.start()
 
     def flush(self) -> None:
         """Add what was counted here to the table. What cannot be added now is added later."""
@@ -89,7 +91,9 @@ class Figures:
                 )
         except (NotReady, SQLAlchemyError) as error:
             logger.warning("figures wait: %s", error.__class__.__name__)
-            self._add(counts)
+            with self._lock:
+                for key, amount in counts.items():
+                    self._counts[key] += amount
 
     def now(self) -> dict[str, float]:
         return {name: gauge() for name, gauge in self.gauges.items()}

@@ -1,6 +1,5 @@
 """What a process tells of the runs in its hands, and their hot state: what is under way now, which no row says."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +43,7 @@ class Hot:
     total: int
     done: int = 0
     running: dict[str, Signal] = field(default_factory=dict)
-    """By node, its last signal."""
+    """By node, its last signal. Changed by the threads of its nodes while others look: they take a copy first."""
     at: float = field(default_factory=time.time)
 
 
@@ -58,7 +57,6 @@ class Signals:
         """
         self._watch = watch
         self._hot: dict[int, Hot] = {}
-        self._lock = threading.Lock()
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> None:
@@ -100,31 +98,18 @@ class Signals:
 
     def watch(self, change: NodeChange) -> None:
         self._watch(change)
+        hot = self._hot.get(change.execution_id)
         if change.attempt is not None:
-            self._forget(change.execution_id, change.node_id)
+            if hot:
+                hot.running.pop(change.node_id, None)
             return
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        kind, fraction, text = STARTED, 0.0, ""
-        if change.progress is not None:
-            kind, (fraction, text) = PROGRESS, change.progress
-        signal = Signal(kind, change.execution_id, change.node_id, change.number, fraction, text[:MAX_TEXT], at)
-        self._tell([self._remember(signal)])
-
-    def _remember(self, signal: Signal) -> Signal:
-        hot = self._hot.get(signal.execution_id)
-        if hot is None:
-            return signal
-        with self._lock:
+        signal = _signal_of(change)
+        if hot:
             if signal.kind == PROGRESS and (started := hot.running.get(signal.node_id)):
                 signal = signal._replace(at=started.at)
             hot.running[signal.node_id] = signal
             hot.at = time.time()
-        return signal
-
-    def _forget(self, execution_id: int, node_id: str) -> None:
-        if hot := self._hot.get(execution_id):
-            with self._lock:
-                hot.running.pop(node_id, None)
+        self._tell([signal])
 
     def _tell(self, signals: Sequence[Signal]) -> None:
         for listener in self._listeners:
@@ -133,3 +118,11 @@ class Signals:
 
 def _count(outcomes: Iterable[Outcome]) -> int:
     return sum(isinstance(outcome, Succeeded) for outcome in outcomes)
+
+
+def _signal_of(change: NodeChange) -> Signal:
+    at = f"{datetime.now(UTC).isoformat(timespec='milliseconds')[:-6]}Z"
+    if change.progress is None:
+        return Signal(STARTED, change.execution_id, change.node_id, change.number, at=at)
+    fraction, text = change.progress
+    return Signal(PROGRESS, change.execution_id, change.node_id, change.number, fraction, text[:MAX_TEXT], at)
