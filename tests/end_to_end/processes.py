@@ -199,14 +199,14 @@ class Installation:
         """
         chain = f"SELECT {COMPARED} FROM chain_of_work WHERE execution_id = :id"
         execution = "SELECT status, mode, workflow_version, initial_context, result, error, lease_owner FROM executions"
-        attempts = [_parsed(row) for row in self.query(chain, id=execution_id)]
+        attempts = [parsed(row) for row in self.query(chain, id=execution_id)]
         return (
             sorted(attempts, key=lambda row: (row["node_id"], row["attempt"])),
-            [_parsed(row) for row in self.query(f"{execution} WHERE id = :id", id=execution_id)],
+            [parsed(row) for row in self.query(f"{execution} WHERE id = :id", id=execution_id)],
         )
 
 
-def _parsed(row: dict[str, Any]) -> dict[str, Any]:
+def parsed(row: dict[str, Any]) -> dict[str, Any]:
     """SQLite gives JSON as text, PostgreSQL as values."""
     documents = ("output_result", "initial_context", "result", "error")
     return {
