@@ -107,8 +107,9 @@ class Schedules:
                 values["next_fire_at"] = _next(draft, now)
             same = (Schedule.id == schedule_id, Schedule.updated_at == row.updated_at)
             changed = connection.execute(update(Schedule).where(*same).values(**values, updated_at=now)).rowcount
-            if changed:
-                before, after = _columns(_draft(row, {})), _plain(values)
+            before = {"client_id": row.client_id} | _columns(_draft(row, {}))
+            after = before | _plain(values)
+            if changed and before != after:
                 note(connection, "schedule.change", f"schedule/{schedule_id}", before=before, after=after)
         if not changed:  # somebody else has changed it in between, or deleted it
             self.change(schedule_id, changes)

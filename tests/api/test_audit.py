@@ -69,6 +69,17 @@ def test_saving_what_is_refused_is_no_change_and_no_note(client: TestClient) -> 
     assert noted(client) == before
 
 
+def test_a_change_of_a_schedule_that_changes_nothing_is_no_note(client: TestClient) -> None:
+    order = {"workflow_id": save(client, line(transform())), "cron": "0 7 * * *", "name": "mornings"}
+    here = f"/schedules/{client.post('/schedules', json=order).json()['id']}"
+
+    for name in ("mornings", "evenings", "evenings"):
+        assert client.patch(here, json={"name": name}).status_code == 200
+
+    actions = [event["action"] for event in noted(client, subject=here.strip("/").replace("schedules", "schedule"))]
+    assert actions == ["schedule.change", "schedule.create"]
+
+
 def test_pages_follow_each_other(client: TestClient) -> None:
     for place in range(5):
         save(client, line(transform(), name=f"number {place}"))

@@ -33,6 +33,8 @@ WORKER = (
     "--without-mingle", "--without-heartbeat", "-l", "INFO",
 )  # fmt: skip
 
+BEAT = ("-m", "celery", "-A", "src.workers.celery_app", "beat", "-l", "INFO")
+
 
 class Answer(NamedTuple):
     status: int
@@ -165,6 +167,11 @@ class Fleet:
         worker = Member(name, arguments, self.folder, self._environment(settings))
         self.members.append(worker)
         return worker
+
+    def beat(self, **settings: str) -> Member:
+        beat = Member("beat", BEAT, self.folder, self._environment(settings))
+        self.members.append(beat)
+        return beat
 
     def wait_until_ready(self) -> None:
         for member in [member for member in self.members if member.lives()]:

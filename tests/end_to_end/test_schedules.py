@@ -12,12 +12,15 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from src.core.schedule import CatchUp, Overlap
+from src.core.status import Status
 from src.runtime.clients import Clients
 from src.runtime.cron import Cron
 from src.runtime.executions import Executions
 from src.runtime.schedules import ScheduleDraft, Schedules
 from src.runtime.workflows import Draft
-from tests.runtime.building import PLAIN, Parts, eventually, parts
+from tests import servers
+from tests.end_to_end.fleet import START_SECONDS, fleet
+from tests.runtime.building import PLAIN, Parts, eventually, graph, parts
 from tests.runtime.firer import replace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +31,8 @@ BEGIN = "2026-10-24 22:55"
 """In Berlin the hour from 2 to 3 comes twice in this night."""
 STEP = timedelta(minutes=10)
 PATIENCE_SECONDS = 60.0
+SELDOM_SECONDS = 3600
+"""Between the sweeps of a worker that leaves them to a Beat."""
 
 
 class Night:
@@ -78,14 +83,17 @@ def night(url: str, folder: Path, now: str) -> Iterator[Night]:
         made.end()
 
 
+def executions_of(made: Parts) -> Executions:
+    return Executions(made.database, made.workflows, Clients(made.database), max_context_bytes=10_000)
+
+
 def keep_schedules(made: Parts, clock: Night) -> dict[int, Cron]:
     """By their ids."""
 
     def now(_: Connection) -> datetime:
         return clock.now
 
-    executions = Executions(made.database, made.workflows, Clients(made.database), max_context_bytes=10_000)
-    schedules = Schedules(made.database, executions, clock=now)
+    schedules = Schedules(made.database, executions_of(made), clock=now)
     workflow_id = made.workflows.keep(Draft("plain", PLAIN))
     drafts = [ScheduleDraft(workflow_id, each, overlap=Overlap.ALLOW, catch_up=CatchUp.ONE) for each in CRONS]
     return {schedules.create(draft): draft.cron for draft in drafts}
@@ -127,3 +135,26 @@ def test_three_processes_start_every_run_once_through_a_change_of_clocks_deaths_
         assert set(found) == wanted(crons, start, clock.now)
         assert set(found.values()) == {1}
         assert clock.died.count(KILLED) >= 1
+
+
+def test_a_beat_alone_sees_to_schedules_where_nobody_else_sweeps(
+    postgres: servers.Postgres, postgres_template: str, redis_url: str, tmp_path: Path
+) -> None:
+    with (
+        postgres.fresh_database(postgres_template) as url,
+        parts(url) as made,
+        fleet(url, redis_url, tmp_path, SWEEP_SECONDS=str(SELDOM_SECONDS)) as members,
+    ):
+        worker = members.worker(concurrency=1)
+        members.beat(SWEEP_SECONDS="0.5")
+        eventually(worker.is_ready, seconds=START_SECONDS, what="the start of the worker")
+        schedules = Schedules(made.database, executions_of(made))
+        workflow_id = made.workflows.create(Draft("by Beat", graph("start -> end")))
+        schedule_id = schedules.create(ScheduleDraft(workflow_id, Cron("* * * * *"), catch_up=CatchUp.ONE))
+        members.query("UPDATE schedules SET next_fire_at = now() - interval '1 minute' RETURNING id")
+
+        def ended() -> bool:
+            rows = members.query("SELECT status FROM executions WHERE schedule_id = :id", id=schedule_id)
+            return [row["status"] for row in rows][:1] == [Status.COMPLETED]
+
+        eventually(ended, seconds=PATIENCE_SECONDS, what="a run that the Beat has asked for")
