@@ -46,16 +46,25 @@ class Definition:
 
 
 def define(
-    envelope: Envelope, nodes: Sequence[Draft], edges: Sequence[Draft], warnings: Iterable[Problem]
+    envelope: Envelope,
+    nodes: Sequence[Draft],
+    edges: Sequence[Draft],
+    warnings: Iterable[Problem],
+    inner: Mapping[int, Definition],
 ) -> Definition:
+    """`inner`: the graphs inside nodes, by the place of the node."""
     graph: dict[str, Any] = {"nodes": [node.fields for node in nodes], "edges": [edge.fields for edge in edges]}
     graph |= {name: envelope.graph.content[name] for name in OF_THE_GRAPH if name in envelope.graph.content}
     if envelope.metadata.fields:
         graph["metadata"] = envelope.metadata.fields
-    return Definition(graph, **envelope.about, warnings=tuple(warnings), origins=_origins(envelope, nodes, edges))
+    return Definition(
+        graph, **envelope.about, warnings=tuple(warnings), origins=_origins(envelope, nodes, edges, inner)
+    )
 
 
-def _origins(envelope: Envelope, nodes: Sequence[Draft], edges: Sequence[Draft]) -> Origins:
+def _origins(
+    envelope: Envelope, nodes: Sequence[Draft], edges: Sequence[Draft], inner: Mapping[int, Definition]
+) -> Origins:
     drafts = {"/metadata": envelope.metadata}
     drafts |= {f"/nodes/{place}": node for place, node in enumerate(nodes)}
     drafts |= {f"/edges/{place}": edge for place, edge in enumerate(edges)}
@@ -64,4 +73,8 @@ def _origins(envelope: Envelope, nodes: Sequence[Draft], edges: Sequence[Draft])
         at[pointer] = draft.at
         at |= {f"{pointer}/{escape_pointer(name)}": origin for name, origin in draft.origins.items()}
     inside = {pointer: draft.inside for pointer, draft in drafts.items() if draft.inside != draft.at}
+    for place, definition in inner.items():
+        native, origin = f"/nodes/{place}/graph", nodes[place].where("graph")
+        at |= {f"{native}{pointer}": f"{origin}{found}" for pointer, found in definition.origins.at.items()}
+        inside |= {f"{native}{pointer}": f"{origin}{found}" for pointer, found in definition.origins.inside.items()}
     return Origins(at, inside)

@@ -9,7 +9,8 @@ from src.formats.envelope import Layer
 
 _KINDS = frozenset(
     {"start", "end", "action", "decision", "transform", "function"}
-    | {"http_request", "llm", "review", "wait", "workflow", "map"}
+    | {"http_request", "llm", "agent", "image", "email_send", "email_fetch", "sql"}
+    | {"review", "wait", "workflow", "map"}
 )
 _ALIASES = {
     "input": "start",

@@ -57,6 +57,19 @@ def test_each_child_of_a_map_gets_what_the_node_gives_it(client: TestClient) -> 
     assert [each["told"] for each in answer.json()["result"]["each"]] == ["Hello Ann", "Hello Bo"]
 
 
+def test_the_graph_inside_a_map_may_come_from_an_editor(client: TestClient) -> None:
+    nodes = [
+        {"id": "a", "type": "input", "position": {"x": 0, "y": 0}},
+        {"id": "b", "type": "transform", "data": {"set": {"double": "{{ context.item * 2 }}"}}},
+        {"id": "c", "type": "output"},
+    ]
+    edges = [{"source": "a", "target": "b"}, {"source": "b", "target": "c"}]
+
+    answer = run(client, line(over("[1, 2]", {"nodes": nodes, "edges": edges})))
+
+    assert [each["double"] for each in answer.json()["result"]["each"]] == [2, 4]
+
+
 def test_a_map_over_nothing_starts_nothing(client: TestClient) -> None:
     answer = run(client, line(over("context.numbers", DOUBLE)), {"numbers": []})
 

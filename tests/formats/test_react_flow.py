@@ -7,6 +7,7 @@ import pytest
 
 from src.core.errors import DefinitionError
 from src.formats import read_definition
+from src.nodes import KINDS
 
 FLOW = {
     "nodes": [
@@ -255,3 +256,13 @@ def test_an_edge_may_mix_both_ways_of_naming_its_ends() -> None:
 
     assert read_definition(document).graph["edges"] == [{"from": "a", "to": "b"}, {"from": "b", "to": "c"}]
     assert warned_of(document) == ["/edges/0/source"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_known_by_its_name(kind: str) -> None:
+    data = {"code": "pass"} if kind in ("action", "decision") else {"prompt": "Sum up"}
+    node = {"id": "n1", "type": kind, "data": data, "position": {"x": 0, "y": 0}}
+
+    definition = read_definition({"nodes": [node], "edges": []})
+
+    assert (definition.graph["nodes"][0]["type"], definition.warnings) == (kind, ())

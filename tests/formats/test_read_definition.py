@@ -186,3 +186,58 @@ def test_the_document_is_not_changed_and_its_nodes_are_not_shared() -> None:
     definition.graph["edges"].clear()
 
     assert document == before
+
+
+# Graphs inside nodes.
+
+FLOW = {
+    "nodes": [
+        {"id": "a", "type": "input", "data": {}, "position": {"x": 0, "y": 0}},
+        {"id": "b", "type": "default", "data": {"code": "context['x'] = 1"}, "position": {"x": 1, "y": 0}},
+        {"id": "c", "type": "output", "data": {}, "position": {"x": 2, "y": 0}},
+    ],
+    "edges": [{"id": "1", "source": "a", "target": "b"}, {"id": "2", "source": "b", "target": "c"}],
+}
+
+
+def over(graph: object, **node: Any) -> dict[str, Any]:
+    each = {"id": "each", "type": "map", "items": "context.orders", "graph": graph, **node}
+    nodes = [{"id": "start", "type": "start"}, each, {"id": "end", "type": "end"}]
+    return {"nodes": nodes, "edges": [{"from": "start", "to": "each"}, {"from": "each", "to": "end"}]}
+
+
+@pytest.mark.parametrize("wrap", [lambda graph: graph, lambda graph: {"name": "inner", "graph_definition": graph}])
+def test_a_graph_inside_a_node_is_read_in_any_form(wrap: Any) -> None:
+    document = over(wrap(FLOW))
+    before = copy.deepcopy(document)
+
+    inner = read_definition(document).graph["nodes"][1]["graph"]
+
+    assert inner == read_definition(FLOW).graph
+    assert [node["type"] for node in inner["nodes"]] == ["start", "action", "end"]
+    assert document == before
+
+
+def test_a_native_graph_inside_a_node_stays_as_it_is() -> None:
+    document = over(over(NATIVE | {"queue": "analyst", "retry": {"max_attempts": 2}}))
+
+    assert read_definition(document).graph == document
+
+
+def test_pointers_into_a_graph_inside_a_node_lead_through_all_that_is_around_it() -> None:
+    whole = read_definition({"graph_definition": over({"graph_definition": over(FLOW)})})
+    flow = read_definition(
+        {"nodes": [{"id": "each", "type": "map", "data": {"items": "[]", "graph": FLOW}}], "edges": []}
+    )
+
+    deep = "/nodes/1/graph/nodes/1/graph/nodes/1/code"
+    expected = "/graph_definition/nodes/1/graph/graph_definition/nodes/1/graph/nodes/1/data/code"
+    assert whole.pointer(deep) == expected
+    assert whole.pointer("/nodes/1/graph") == "/graph_definition/nodes/1/graph/graph_definition"
+    assert flow.pointer("/nodes/0/graph/nodes/1/code") == "/nodes/0/data/graph/nodes/1/data/code"
+
+
+def test_what_is_wrong_or_lost_inside_a_node_is_found_there() -> None:
+    assert problems_of(over({"nodes": 3})) == ["/nodes/1/graph/nodes"]
+    lost = read_definition(over(FLOW | {"initial_context": {"x": 1}}))
+    assert [warning.pointer for warning in lost.warnings] == ["/nodes/1/graph/initial_context"]
