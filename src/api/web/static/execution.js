@@ -108,8 +108,17 @@ class Run {
       const time = Math.max(0, (Date.now() - Date.parse(told.started_at)) / 1000);
       states[node] = { state: "running", attempt: told.attempt, time, progress: told.progress, message: told.message };
     }
+    for (const node of this.running.keys()) this.concludeFrom(node, states);
     if (this.found.status === "completed") for (const node of this.definition.nodes) states[node.id] ??= { state: "skipped" };
     return states;
+  }
+
+  // A node without effects is told of with the commit of the next one. That the next one runs says that it has ended.
+  concludeFrom(node, states) {
+    const edges = this.definition.edges.filter((edge) => edge.to === node);
+    if (edges.length !== 1 || states[edges[0].from]) return; // where several lead to it, any of them may have been skipped
+    states[edges[0].from] = { state: "success", path: edges[0].condition ?? null };
+    this.concludeFrom(edges[0].from, states);
   }
 
   spans() {
@@ -143,7 +152,7 @@ class Run {
     replace(this.facts, figures([
       ["Nodes", `${Object.values(states).filter((each) => each.state === "success").length} of ${this.definition.nodes.length}`],
       ["Time", found.execution_time !== null ? seconds(found.execution_time) : found.started_at ? seconds((Date.now() - Date.parse(found.started_at)) / 1000) : ""],
-      ["Waits for", found.waiting_for ?? ""], ["Wakes", found.wake_at && !this.isOver ? when(found.wake_at) : ""],
+      ["Waits for", found.waiting_for === "review" ? h("a", { href: "#/reviews" }, "review") : found.waiting_for ?? ""], ["Wakes", found.wake_at && !this.isOver ? when(found.wake_at) : ""],
       ["Mode", found.mode], ["Created", when(found.created_at)], ["Started", when(found.started_at)], ["Ended", when(found.completed_at)],
       ["Version", `v${found.workflow_version}`],
       ["Again from", found.origin_id ? h("a", { href: `#/executions/${found.origin_id}` }, `#${found.origin_id}`) : ""], ["Task", h("span", { class: "mono" }, found.task_id)],

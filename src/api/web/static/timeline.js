@@ -41,7 +41,7 @@ export class Timeline {
 
   row(span, y, { x, width, letters }) {
     const name = [...span.label].length > letters ? `${[...span.label].slice(0, letters - 1).join("")}…` : span.label;
-    const took = seconds((span.end - span.start) / 1000);
+    const took = seconds(((span.until ?? span.end) - span.start) / 1000);
     const words = `${span.label}, ${span.state}, ${took}${span.attempt > 1 ? `, attempt ${span.attempt}` : ""}`;
     const choose = () => this.onChoose(span.node);
     const end = Math.max(x(span.end), x(span.start) + 2);
