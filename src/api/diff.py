@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from src.api.shape import Shape
 from src.core.compare import Difference, Ran, Why
 from src.runtime import diffs
 
 
-class Parting(BaseModel):
+class Parting(Shape):
     node_id: str
     why: Why
     keys: list[str]
@@ -16,14 +17,14 @@ class Parting(BaseModel):
     text: str
 
 
-class Side(BaseModel):
+class Side(Shape):
     status: str
     branch: str | None
     error: str | None
     output: dict[str, Any]
 
 
-class Node(BaseModel):
+class Node(Shape):
     node_id: str
     one: Side | None
     """None where that execution did not come to it."""
@@ -31,7 +32,7 @@ class Node(BaseModel):
     differs: bool
 
 
-class Diff(BaseModel):
+class Diff(Shape):
     one: int
     other: int
     versions: list[int] = Field(description="Of the workflow, by which each has run.")

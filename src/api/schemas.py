@@ -3,19 +3,20 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from src.api.shape import Shape
 from src.core.outcome import ErrorClass
 from src.core.status import AttemptStatus, Status
 
 
-class ProblemAt(BaseModel):
+class ProblemAt(Shape):
     pointer: str
     """JSON Pointer into the request's body."""
     detail: str
 
 
-class ProblemDocument(BaseModel):
+class ProblemDocument(Shape):
     """RFC 9457."""
 
     type: str
@@ -23,10 +24,10 @@ class ProblemDocument(BaseModel):
     status: int
     detail: str
     instance: str
-    errors: list[ProblemAt] = []
+    errors: list[ProblemAt] = Field([])
 
 
-class Workflow(BaseModel):
+class Workflow(Shape):
     id: int
     name: str
     description: str | None
@@ -38,15 +39,15 @@ class Workflow(BaseModel):
     updated_at: datetime
     paused_at: datetime | None
     """New runs are held back since then."""
-    warnings: list[ProblemAt] = []
+    warnings: list[ProblemAt] = Field([])
 
 
-class WorkflowList(BaseModel):
+class WorkflowList(Shape):
     workflows: list[Workflow]
     total: int
 
 
-class WorkflowVersion(BaseModel):
+class WorkflowVersion(Shape):
     workflow_id: int
     version: int
     sha256: str
@@ -54,18 +55,18 @@ class WorkflowVersion(BaseModel):
     created_at: datetime
 
 
-class WorkflowVersionList(BaseModel):
+class WorkflowVersionList(Shape):
     versions: list[WorkflowVersion]
     total: int
 
 
-class Validation(BaseModel):
+class Validation(Shape):
     valid: bool
     errors: list[ProblemAt]
     warnings: list[ProblemAt]
 
 
-class Client(BaseModel):
+class Client(Shape):
     id: int
     slug: str
     name: str
@@ -74,27 +75,27 @@ class Client(BaseModel):
     created_at: datetime
 
 
-class ClientList(BaseModel):
+class ClientList(Shape):
     clients: list[Client]
     total: int
 
 
-class Credential(BaseModel):
+class Credential(Shape):
     """A value never comes back."""
 
     name: str
     created_at: datetime
     updated_at: datetime
-    unmasked: list[str] = []
+    unmasked: list[str] = Field([])
     """Keys whose values are too short to be kept out of what nodes print."""
 
 
-class CredentialList(BaseModel):
+class CredentialList(Shape):
     credentials: list[Credential]
     total: int
 
 
-class Key(BaseModel):
+class Key(Shape):
     id: str
     name: str
     scopes: list[str]
@@ -110,12 +111,12 @@ class NewKey(Key):
     """Shown this once."""
 
 
-class KeyList(BaseModel):
+class KeyList(Shape):
     keys: list[Key]
     total: int
 
 
-class Session(BaseModel):
+class Session(Shape):
     """Who is signed in, and what that may do."""
 
     actor: str
@@ -124,7 +125,7 @@ class Session(BaseModel):
     needs_key: bool
 
 
-class ExecutionError(BaseModel):
+class ExecutionError(Shape):
     type: str
     error_class: ErrorClass = Field(alias="class")
     node_id: str | None
@@ -132,14 +133,14 @@ class ExecutionError(BaseModel):
     traceback: str | None
 
 
-class NodeState(BaseModel):
+class NodeState(Shape):
     id: str
     status: AttemptStatus
     attempt: int
     execution_time: float
 
 
-class Summary(BaseModel):
+class Summary(Shape):
     id: int
     task_id: str
     workflow_id: int
@@ -179,12 +180,12 @@ class Accepted(Execution):
     links: dict[str, str]
 
 
-class ExecutionList(BaseModel):
+class ExecutionList(Shape):
     executions: list[Summary]
     total: int
 
 
-class RunningNode(BaseModel):
+class RunningNode(Shape):
     node_id: str
     attempt: int
     started_at: datetime
@@ -193,7 +194,7 @@ class RunningNode(BaseModel):
     message: str
 
 
-class Progress(BaseModel):
+class Progress(Shape):
     execution_id: int
     status: Status
     nodes_done: int
@@ -201,7 +202,7 @@ class Progress(BaseModel):
     under_way: list[RunningNode]
 
 
-class ChainEntry(BaseModel):
+class ChainEntry(Shape):
     id: int
     node_id: str
     node_type: str
@@ -232,13 +233,13 @@ class ChainEntry(BaseModel):
     timestamp: datetime
 
 
-class Chain(BaseModel):
+class Chain(Shape):
     execution_id: int
     entries: list[ChainEntry]
     total: int
 
 
-class ExecutionEvent(BaseModel):
+class ExecutionEvent(Shape):
     id: int
     kind: str
     """`handed_off`, `recovered`, `woken`, `paused`, `resumed`, `reviewed`, `stopped` ..."""
@@ -247,13 +248,13 @@ class ExecutionEvent(BaseModel):
     at: datetime
 
 
-class EventList(BaseModel):
+class EventList(Shape):
     execution_id: int
     events: list[ExecutionEvent]
     total: int
 
 
-class Review(BaseModel):
+class Review(Shape):
     execution_id: int
     node_id: str
     node_type: str
@@ -273,19 +274,19 @@ class Review(BaseModel):
     due_at: datetime | None
 
 
-class ReviewList(BaseModel):
+class ReviewList(Shape):
     reviews: list[Review]
     total: int
 
 
-class ReadValue(BaseModel):
+class ReadValue(Shape):
     key: str
     value: Any
     source: str | None = Field(alias="from")
     """The node that wrote it, or `initial_context`; None where it was not there."""
 
 
-class Explained(BaseModel):
+class Explained(Shape):
     node_id: str
     branch: str
     path_taken: str | None
@@ -293,12 +294,12 @@ class Explained(BaseModel):
     read: list[ReadValue]
 
 
-class Explanation(BaseModel):
+class Explanation(Shape):
     execution_id: int
     decisions: list[Explained]
 
 
-class Task(BaseModel):
+class Task(Shape):
     task_id: str
     status: str
     execution_id: int
@@ -306,33 +307,33 @@ class Task(BaseModel):
     error: ExecutionError | None
 
 
-class Door(BaseModel):
+class Door(Shape):
     name: str
     version: str
     links: dict[str, str]
 
 
-class Health(BaseModel):
+class Health(Shape):
     status: str
 
 
-class Readiness(BaseModel):
+class Readiness(Shape):
     status: str
     database: str
     sandbox: str
 
 
-class QueueDepth(BaseModel):
+class QueueDepth(Shape):
     waiting: int
     oldest_seconds: float | None
 
 
-class CeleryHealth(BaseModel):
+class CeleryHealth(Shape):
     status: str
     """`disabled` where the switch is off: then nothing else stands here."""
     workers: int | None = None
     running: int | None = None
-    queues: dict[str, QueueDepth] = {}
+    queues: dict[str, QueueDepth] = Field({})
     oldest_queued_seconds: float | None = None
     seconds_since_a_bell: float | None = None
 
@@ -351,10 +352,11 @@ _REASONS = {
     500: "The run failed and `Prefer: handling=strict` was sent, or Nova made a mistake.",
     503: "No room now, or the installation is not ready: `Retry-After` says when to come back.",
 }
+_PROBLEM = ProblemDocument.model_json_schema()
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {
         "description": reason,
-        "content": {"application/problem+json": {"schema": ProblemDocument.model_json_schema()}},
+        "content": {"application/problem+json": {"schema": _PROBLEM}},
     }
     for status, reason in _REASONS.items()
 }

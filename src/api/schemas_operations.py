@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel
+from src.api.shape import Shape
 
 
-class AuditEvent(BaseModel):
+class AuditEvent(Shape):
     actor: str
     action: str
     subject: str
@@ -15,13 +15,13 @@ class AuditEvent(BaseModel):
     at: datetime
 
 
-class AuditList(BaseModel):
+class AuditList(Shape):
     events: list[AuditEvent]
     next_before: datetime | None
     """What `before` is for the next page; None on the last."""
 
 
-class Figures(BaseModel):
+class Figures(Shape):
     failed: int
     failure_rate: float
     p50_seconds: float
@@ -40,7 +40,7 @@ class NodeStats(Figures):
     attempts: int
 
 
-class WorkflowStats(BaseModel):
+class WorkflowStats(Shape):
     workflow_id: int
     periods: dict[str, PeriodStats]
     """`24h`, `7d`, `30d`: those in which it ran."""

@@ -3,13 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel
-
+from src.api.shape import Shape
 from src.core.schedule import CatchUp, Overlap, Skipped
 from src.core.status import Status
 
 
-class Schedule(BaseModel):
+class Schedule(Shape):
     id: int
     workflow_id: int
     workflow: str
@@ -38,12 +37,12 @@ class Schedule(BaseModel):
     updated_at: datetime
 
 
-class ScheduleList(BaseModel):
+class ScheduleList(Shape):
     schedules: list[Schedule]
     total: int
 
 
-class Preview(BaseModel):
+class Preview(Shape):
     cron: str
     timezone: str
     description: str

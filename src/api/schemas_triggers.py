@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from src.api.shape import Shape
 
 
-class Trigger(BaseModel):
+class Trigger(Shape):
     name: str
     title: str
     fires: bool
@@ -25,7 +25,7 @@ class Trigger(BaseModel):
     advice: str
 
 
-class Changed(BaseModel):
+class Changed(Shape):
     runs: int
     handed_off: int
     hung_up: int
@@ -33,7 +33,7 @@ class Changed(BaseModel):
     sentence: str
 
 
-class Crossing(BaseModel):
+class Crossing(Shape):
     workflow_id: int
     workflow: str
     p95_seconds: float
@@ -41,7 +41,7 @@ class Crossing(BaseModel):
     sentence: str
 
 
-class Check(BaseModel):
+class Check(Shape):
     triggers: list[Trigger]
     recommendation: Literal["stay_inline", "mend_first", "switch_on", "keep_worker", "may_switch_off"]
     verdict: str
@@ -54,19 +54,19 @@ class Check(BaseModel):
     checked_at: datetime
 
 
-class KeptCheck(BaseModel):
+class KeptCheck(Shape):
     id: int
     checked_at: datetime
     results: dict[str, Any]
     """As `GET /triggers` answered then."""
 
 
-class CheckList(BaseModel):
+class CheckList(Shape):
     checks: list[KeptCheck]
     total: int
 
 
-class Advice(BaseModel):
+class Advice(Shape):
     workflow_id: int
     run: Literal["inline", "worker"]
     why: list[str]
