@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
@@ -18,7 +19,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from src.core.errors import NotReady
 from src.core.failpoint import failpoint
@@ -65,6 +66,31 @@ class Database:
             yield connection
 
     @contextmanager
+    def cursor(self) -> Iterator[DBAPICursor]:
+        """A cursor of the driver itself to read with, for what is read so often that it counts. Raises NotReady."""
+        driver, connection = self.engine.dialect.loaded_dbapi, None
+        try:
+            with _answering():
+                connection = self.engine.raw_connection()
+            yield connection.cursor()
+        except driver.Error as error:
+            if self._has_gone(connection, error) or isinstance(error, driver.OperationalError):
+                raise _not_ready(error) from error
+            raise
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _has_gone(self, connection: PoolProxiedConnection | None, error: Exception) -> bool:
+        """Then nobody is given this connection again."""
+        if connection is None:
+            return True
+        is_gone = self.engine.dialect.is_disconnect(error, connection.driver_connection, None)  # type: ignore[arg-type]
+        if is_gone:
+            connection.invalidate(error)
+        return is_gone
+
+    @contextmanager
     def write(self, name: str = "write") -> Iterator[Connection]:
         """A transaction, committed at the end of the block, between two failpoints that bear its name.
 
@@ -94,8 +120,11 @@ def _answering() -> Iterator[None]:
     except (DatabaseError, InterfaceError, PoolTimeout, OSError) as error:
         if not isinstance(error, OperationalError | OSError | PoolTimeout) and type(error) is not DatabaseError:
             raise  # a constraint, a mistake of ours: the database does answer
-        reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
-        raise NotReady(f"The database does not answer: {reason}") from error
+        raise _not_ready(getattr(error, "orig", None) or error) from error
+
+
+def _not_ready(error: BaseException) -> NotReady:
+    return NotReady(f"The database does not answer: {str(error).partition(chr(10))[0]}")
 
 
 def _postgresql_engine(url: URL, pool_size: int) -> Engine:

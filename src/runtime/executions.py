@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, func, select
+from sqlalchemy import ColumnElement, Row, bindparam, exists, func, select
 
 from src.core.errors import InputsRefused, KeyReused, NotFound
 from src.core.explain import Choice, reads_of, sources_of
@@ -17,10 +17,11 @@ from src.database import Database
 from src.json_schema import problems_in
 from src.models import ChainOfWork, Execution, ExecutionEvent
 from src.models.columns import json_rows
-from src.runtime.blobs import fatten
+from src.runtime.blobs import fatten, names_in
 from src.runtime.clients import Clients
 from src.runtime.families import family
 from src.runtime.leases import ENDS_OF_CLAIMS
+from src.runtime.lookup import Lookup
 from src.runtime.queue import Priority
 from src.runtime.rows import outcome_of
 from src.runtime.seals import broken, count_unsealed
@@ -47,9 +48,9 @@ WHOLE = select(
     Execution.priority, Execution.depth,
     select(json_rows(*_ATTEMPTS.columns)).scalar_subquery().label("attempts"),
 )  # fmt: skip
-BY_ID = WHOLE.where(Execution.id == bindparam("which"))
-STATUS = select(Execution.status).where(Execution.id == bindparam("which"))
-BY_TASK = WHOLE.where(Execution.task_id == bindparam("which"))
+BY_ID = Lookup(WHOLE.where(Execution.id == bindparam("which")))
+BY_TASK = Lookup(WHOLE.where(Execution.task_id == bindparam("which")))
+STATUS = Lookup(select(Execution.status).where(Execution.id == bindparam("which")))
 
 
 class NodeState(NamedTuple):
@@ -154,11 +155,10 @@ class Executions:
 
     def status(self, execution_id: int) -> Status:
         """Raises NotFound."""
-        with self._database.read() as connection:
-            status = connection.execute(STATUS, {"which": execution_id}).scalar()
-        if status is None:
+        row = STATUS.one_or_none(self._database, execution_id)
+        if row is None:
             raise NotFound("execution", execution_id)
-        return Status(status)
+        return Status(row.status)
 
     def goes_on(self, execution_id: int) -> bool:
         """Whether it, or what it has started, is queued or runs: more will come of it without anybody's doing."""
@@ -271,12 +271,14 @@ class Executions:
             outputs = fatten(connection, [row.output_result for row in rows])
         return list(zip(rows, outputs, strict=True))
 
-    def _one(self, query: Select[Any], what: str, which: object) -> Found:
-        with self._database.read() as connection:
-            row = connection.execute(query, {"which": which}).one_or_none()
-            if row is None:
-                raise NotFound(what, which)
-            initial_context, result = fatten(connection, [row.initial_context, row.result])
+    def _one(self, lookup: Lookup, what: str, which: object) -> Found:
+        row = lookup.one_or_none(self._database, which)
+        if row is None:
+            raise NotFound(what, which)
+        initial_context, result = contexts = [row.initial_context, row.result]
+        if any(map(names_in, contexts)):
+            with self._database.read() as connection:
+                initial_context, result = fatten(connection, contexts)
         last = {attempt[0]: NodeState(*attempt) for attempt in row.attempts or ()}
         return Found(row, initial_context or {}, result, list(last.values()))
 

@@ -30,6 +30,7 @@ from src.runtime.history import answers_to, interruptions_since, past_of
 from src.runtime.leases import HANDED_OFF, IN_THE_QUEUE, PAUSED, Leases, add_event
 from src.runtime.ledger import Entry, Ledger, Row
 from src.runtime.live.signals import Signals
+from src.runtime.lookup import Lookup
 from src.runtime.queue import FOR_TURN, FOR_WORKFLOW, Priority
 from src.runtime.rows import attempt_rows, blob_rows, child_rows, error_columns, timestamp
 from src.runtime.seals import Seals
@@ -188,8 +189,7 @@ class SqlStore:
         granted = self._granted.pop(execution_id, None)
         if granted is not None:
             return granted
-        with self._database.read() as connection:
-            pinned = connection.execute(_PINNED, {"which": execution_id}).one_or_none()
+        pinned = _PINNED.one_or_none(self._database, execution_id)
         if pinned is None:
             return None
         # before the claim: a graph that cannot be built, credentials that cannot be read, must not hold a lease
@@ -317,7 +317,7 @@ def _entry(name: str, claim: Claim, attempts: Sequence[Attempt]) -> Entry:
     return Entry(name, claim.token, claim.execution_id, attempts=rows, children=children, blobs=blobs + big)
 
 
-_PINNED = (
+_PINNED = Lookup(
     select(
         Execution.workflow_id, Execution.workflow_version, Execution.subgraph, Execution.client_id,
         Client.max_concurrent,

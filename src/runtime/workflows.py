@@ -21,9 +21,12 @@ from src.database import Database
 from src.json_schema import problems_of_inputs
 from src.models import Workflow, WorkflowVersion
 from src.runtime.audit import note
+from src.runtime.lookup import Lookup
 
-PINNED = select(Workflow.version, Workflow.initial_context, Workflow.client_id, Workflow.paused_at).where(
-    Workflow.id == bindparam("which"), Workflow.archived_at.is_(None)
+PINNED = Lookup(
+    select(Workflow.version, Workflow.initial_context, Workflow.client_id, Workflow.paused_at).where(
+        Workflow.id == bindparam("which"), Workflow.archived_at.is_(None)
+    )
 )
 Definition = Mapping[str, Json]
 MAX_ID = 2**63 - 1
@@ -135,8 +138,7 @@ class Workflows:
 
     def pinned(self, workflow_id: int) -> Any:
         """What an execution takes from it: version, initial_context, client_id, paused_at. Raises NotFound."""
-        with self._database.read() as connection:
-            row = connection.execute(PINNED, {"which": workflow_id}).one_or_none()
+        row = PINNED.one_or_none(self._database, workflow_id)
         if row is None:
             raise NotFound("workflow", workflow_id)
         return row
