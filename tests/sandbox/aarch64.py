@@ -49,7 +49,7 @@ ip link set lo up
 cd /nova
 echo "HERE $(uname -srm); $(python3.11 --version); $(cat /sys/kernel/security/lsm)"
 while read -r setting; do
-  echo "REPORT $(python3.11 -B -m tests.sandbox.play $setting 2>&1 </dev/null)"
+  echo "REPORT $(python3.11 -B -m tests.sandbox.play $setting 2>&1 </dev/null | tail -n 1)"
 done < /settings
 poweroff -f
 """
