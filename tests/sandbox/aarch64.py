@@ -2,10 +2,11 @@
 
 python -m tests.sandbox.aarch64                              as root and as an ordinary user, with Landlock and without
 python -m tests.sandbox.aarch64 --play "as-it-is none quick" one setting of `tests/sandbox/play.py`, or several
+python -m tests.sandbox.aarch64 --kernel bookworm            with the kernel of another release of Debian
 
-Needs `qemu-system-aarch64` (`apt-get install qemu-system-arm`) and apt, which fetches 45 MB of packages for arm64 into
-`--folder`. They are unpacked there and run in the emulated machine only: this one is not changed. An instruction takes
-some twenty times as long as on a real processor.
+Needs a Debian with `qemu-system-aarch64` (`apt-get install qemu-system-arm`). apt fetches some 100 MB of packages for
+arm64 into `--folder`; they are unpacked there and run in the emulated machine only, so this one is not changed. An
+instruction takes some twenty times as long as on a real processor: half an hour for all of it.
 """
 
 import argparse
@@ -25,7 +26,8 @@ from py_compile import PycInvalidationMode
 from typing import BinaryIO
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PACKAGES = ("linux-image-cloud-arm64", "python3.11", "busybox-static", "tzdata")
+KERNEL = ("linux-image-cloud-arm64",)
+PACKAGES = ("python3.11", "busybox-static", "tzdata")
 """With all that they depend on; most of it is not needed inside."""
 NEEDED = (
     "busybox", "libbz2", "libc6", "libcrypt1", "libdb5", "libexpat1", "libffi8", "libgcc-s1", "liblzma5", "libpython3",
@@ -37,9 +39,11 @@ APT::Architecture "arm64";
 APT::Architectures {{ "arm64"; }};
 APT::Install-Recommends "false";
 Acquire::Languages "none";
-Dir::State "{folder}/apt";
-Dir::State::status "{folder}/apt/status";
-Dir::Cache "{folder}/apt";
+Dir::State "{folder}";
+Dir::State::status "{folder}/status";
+Dir::Cache "{folder}";
+Dir::Etc::sourcelist "{folder}/none";
+Dir::Etc::sourceparts "{folder}/sources";
 """
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -59,37 +63,47 @@ BOOT_SECONDS = 3600
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--folder", type=Path, help="Kept, with the packages; otherwise a temporary one.")
+    options.add_argument("--kernel", default="trixie", help="The release of Debian that it is of; default: trixie.")
     options.add_argument("--play", action="append", help="Instead of the usual settings.")
     given = options.parse_args()
     if shutil.which("qemu-system-aarch64") is None:
         sys.exit("There is no qemu-system-aarch64 here: apt-get install qemu-system-arm")
     with tempfile.TemporaryDirectory() as temporary:
         folder = (given.folder or Path(temporary)).resolve()
-        packages = fetch(folder)
-        kernel = unpack_kernel(packages, folder / "kernel")
+        kernel = unpack_kernel(fetch(folder / "apt-kernel", KERNEL, given.kernel), folder / "kernel")
+        packages = fetch(folder / "apt", PACKAGES, codename())
         root = furnish(packages, folder / "root", given.play or SETTINGS)
         pack(root, folder / "initrd")
         return run(kernel, folder / "initrd", len(given.play or SETTINGS))
 
 
-def fetch(folder: Path) -> list[Path]:
+def codename() -> str:
+    """Of the release of Debian that this is."""
+    told = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
+    return told["VERSION_CODENAME"]
+
+
+def fetch(folder: Path, packages: tuple[str, ...], release: str) -> list[Path]:
     """With a configuration and a state of apt's own, so that this machine does not learn of another architecture."""
-    state = folder / "apt"
-    (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
-    (state / "archives" / "partial").mkdir(parents=True, exist_ok=True)
-    (state / "status").touch()
+    for part in ("lists/partial", "archives/partial", "sources"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    (folder / "status").touch()
     (folder / "apt.conf").write_text(APT.format(folder=folder))
-    for command in (["update"], ["install", "--download-only", "--yes", *PACKAGES]):
+    for sources in (Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("debian.*")):
+        if sources.exists():
+            (folder / "sources" / sources.name).write_text(sources.read_text().replace(codename(), release))
+    for command in (["update"], ["install", "--download-only", "--yes", *packages]):
         subprocess.run(
             ["apt-get", "-qq", *command],
             env=os.environ | {"APT_CONFIG": str(folder / "apt.conf"), "DEBIAN_FRONTEND": "noninteractive"},
             stdout=subprocess.DEVNULL,
             check=True,
         )
-    return sorted((state / "archives").glob("*.deb"))
+    return sorted((folder / "archives").glob("*.deb"))
 
 
 def unpack_kernel(packages: list[Path], folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
     for package in packages:
         if package.name.startswith("linux-image-6"):
             unpack(package, folder)
