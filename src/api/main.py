@@ -74,7 +74,8 @@ EXPOSED = ("ETag", "Location", "Retry-After", "X-Request-ID")
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     nova = build(app.state.settings, Role.WEB)
     nova.serve()
-    nova.sandbox.warm_up()
+    if app.state.warms_up:
+        nova.sandbox.warm_up()
     app.state.nova = nova
     with _drained_by_signals(nova):
         yield
@@ -103,14 +104,18 @@ def _drained_by_signals(nova: Nova) -> Iterator[None]:
         signal.signal(each, handler)
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, *, warms_up: bool = True) -> FastAPI:
+    """
+    Args:
+        warms_up: open the sandbox at the start, and not with the first code.
+    """
     app = FastAPI(
         title="Nova",
         version=VERSION,
         description="Runs workflows inside the request, durably.",
         lifespan=_lifespan,
     )
-    app.state.settings = settings
+    app.state.settings, app.state.warms_up = settings, warms_up
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
     rules = Rules(route for routes in ROUTES for route in routes.router.routes)
     app.add_middleware(Access, rules=rules)

@@ -23,9 +23,11 @@ ENCRYPTION_KEY = "c" * 43 + "="
 
 @contextmanager
 def serving(database_url: str, *, base_url: str = LOOPBACK, **settings: Any) -> Iterator[TestClient]:
-    """The application, started, with the functions of this package."""
+    """The application, started, with the functions of this package. Most tests run no code: a sandbox opens for those
+    that do.
+    """
     usual = {"nova_functions": [FUNCTIONS], "encryption_keys": ENCRYPTION_KEY}
-    app = create_app(Settings(database_url=database_url, **{**usual, **settings}))
+    app = create_app(Settings(database_url=database_url, **{**usual, **settings}), warms_up=False)
     with TestClient(app, base_url=base_url, raise_server_exceptions=False) as client:
         yield client
 
