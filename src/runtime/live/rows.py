@@ -1,13 +1,13 @@
 """What rows tell a watcher of an execution: its state, and every attempt at its nodes, each once and in order."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
 
-from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy import Connection, Row, and_, bindparam, func, select
 
 from src.core.errors import NotFound
 from src.core.status import AttemptStatus, Status
@@ -23,23 +23,28 @@ NODE = "node"
 DONE = "done"
 
 _WHICH = Execution.id == bindparam("which")
-_STATE = select(
-    Execution.id, Execution.task_id, Execution.workflow_id, Execution.workflow_version, Execution.status,
-    Execution.mode, Execution.waiting_for, Execution.wake_at, Execution.requested, Execution.error,
-    Execution.created_at, Execution.started_at, Execution.completed_at, Execution.execution_time,
-    Execution.lease_token,
-).where(_WHICH)  # fmt: skip
-_ATTEMPTS = (
+_OF_STATE = (
+    "id", "task_id", "workflow_id", "workflow_version", "status", "mode", "waiting_for", "wake_at", "requested",
+    "error", "created_at", "started_at", "completed_at", "execution_time",
+)  # fmt: skip
+_OF_ATTEMPT = (
+    "id", "execution_id", "node_id", "node_type", "attempt", "status", "decision_result", "path_taken", "error_type",
+    "error_class", "error_message", "waiting_for", "wakes_at", "execution_time", "started_at", "timestamp",
+)  # fmt: skip
+_NEW = and_(ChainOfWork.execution_id == Execution.id, ChainOfWork.id > bindparam("after"))
+_SINCE = (
     select(
-        ChainOfWork.id, ChainOfWork.execution_id, ChainOfWork.node_id, ChainOfWork.node_type, ChainOfWork.attempt,
-        ChainOfWork.status, ChainOfWork.decision_result, ChainOfWork.path_taken, ChainOfWork.error_type,
-        ChainOfWork.error_class, ChainOfWork.error_message, ChainOfWork.waiting_for, ChainOfWork.wakes_at,
-        ChainOfWork.execution_time, ChainOfWork.started_at, ChainOfWork.timestamp,
+        *(getattr(Execution, name).label(f"state_{name}") for name in (*_OF_STATE, "lease_token")),
+        *(getattr(ChainOfWork, name) for name in _OF_ATTEMPT),
     )
-    .where(ChainOfWork.execution_id == bindparam("which"), ChainOfWork.id > bindparam("after"))
+    .outerjoin(ChainOfWork, _NEW)
+    .where(_WHICH)
     .order_by(ChainOfWork.id)
     .limit(MAX_ATTEMPTS)
-)  # fmt: skip
+)
+"""The state of an execution beside each attempt that is new: one question, for every one has threads wait for each
+other. Where nothing is new, the state alone.
+"""
 _DONE = (
     select(func.count())
     .where(ChainOfWork.execution_id == Execution.id, ChainOfWork.status == AttemptStatus.SUCCESS)
@@ -119,14 +124,17 @@ class Rows:
     def since(self, execution_id: int, cursor: Cursor) -> list[Event]:
         """What a watcher has not seen yet; at the end of an execution, `done`. Raises NotFound."""
         with self._database.read() as connection:
-            state = _state(connection, execution_id)  # first: by then all attempts of what has ended are there
-            rows = _attempts(connection, execution_id, cursor.attempt_id)
-        events = [Event(NODE, _json(row), Cursor(row.id), (row.node_id, row.attempt)) for row in rows]
-        last = Cursor(rows[-1].id if rows else cursor.attempt_id, _word(state))
+            rows = _since(connection, execution_id, cursor.attempt_id)
+        state = rows[0]  # of the first look: by then all attempts of what has ended are there
+        new = [row for row in rows if row.id is not None]
+        events = [Event(NODE, _json(row, _OF_ATTEMPT), Cursor(row.id), (row.node_id, row.attempt)) for row in new]
+        word = _word(state.state_lease_token, state.state_status, state.state_waiting_for, state.state_requested)
+        last = Cursor(new[-1].id if new else cursor.attempt_id, word)
         if last.state != cursor.state:
-            events.append(Event(EXECUTION, _json(state), last))
-        if Status(state.status).is_final:
-            events.append(Event(DONE, json.dumps({"execution_id": execution_id, "status": state.status}), last))
+            events.append(Event(EXECUTION, _json(state, _OF_STATE, "state_"), last))
+        if Status(state.state_status).is_final:
+            told = {"execution_id": execution_id, "status": state.state_status}
+            events.append(Event(DONE, json.dumps(told), last))
         return events
 
     def progress(self, execution_id: int) -> tuple[Status, int, int]:
@@ -141,34 +149,29 @@ class Rows:
         """How far each of the executions is."""
         with self._database.read() as connection:
             rows = connection.execute(_HEADS, {"which": execution_ids}).all()
-        return {row.id: Cursor(row.attempt_id, _word(row)) for row in rows}
+        return {row.id: Cursor(row.attempt_id, _word(*row[1:5])) for row in rows}
 
 
-def _attempts(connection: Connection, execution_id: int, after: int) -> list[Row[Any]]:
+def _since(connection: Connection, execution_id: int, after: int) -> list[Row[Any]]:
+    """At least one row. Raises NotFound."""
     found: list[Row[Any]] = []
     while True:
-        rows: list[Row[Any]] = list(connection.execute(_ATTEMPTS, {"which": execution_id, "after": after}))
+        rows = connection.execute(_SINCE, {"which": execution_id, "after": after}).all()
+        if not rows:
+            raise NotFound("execution", execution_id)
         found += rows
         if len(rows) < MAX_ATTEMPTS:
             return found
         after = rows[-1].id
 
 
-def _state(connection: Connection, execution_id: int) -> Row[Any]:
-    row = connection.execute(_STATE, {"which": execution_id}).one_or_none()
-    if row is None:
-        raise NotFound("execution", execution_id)
-    return row
-
-
-def _word(row: Row[Any]) -> str:
+def _word(lease_token: int, status: str, waiting_for: str | None, requested: str | None) -> str:
     """The state in one word: it differs whenever somebody who watches should know."""
-    return ".".join((str(row.lease_token), row.status, row.waiting_for or "", row.requested or ""))
+    return ".".join((str(lease_token), status, waiting_for or "", requested or ""))
 
 
-def _json(row: Row[Any]) -> str:
-    hidden = ("lease_token",)
-    values = {name: value for name, value in row._mapping.items() if name not in hidden}
+def _json(row: Row[Any], names: Iterable[str], prefix: str = "") -> str:
+    values = {name: getattr(row, prefix + name) for name in names}
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=_iso)
 
 
