@@ -4,25 +4,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, literal, select, update
+from sqlalchemy import Row, update
 
 from src.core.errors import KeyTaken, NotAllowed
 from src.core.outcome import Context
 from src.core.rerun import Ended, taken_over
-from src.core.status import AttemptStatus, Mode, Status
+from src.core.status import Mode, Status
 from src.core.values import plain_object
 from src.database import Database
-from src.models import ChainOfWork, Execution
+from src.models import Execution
 from src.runtime.audit import note
 from src.runtime.executions import Executions, Found
 from src.runtime.queue import Priority, Queue
 from src.runtime.rows import outcome_of
 from src.runtime.store import NewExecution, SqlStore
+from src.runtime.taken_over import settled, take_over, take_over_children
 
 RETRIED, RERUN = "execution.retried", "execution.rerun"
-SETTLED = (AttemptStatus.SUCCESS, AttemptStatus.FAILED)
-NOT_TAKEN_OVER = ("id", "execution_id", "lease_token", "attempt", "origin_attempt_id", "usage", "cpu_seconds", "seal")
-"""Columns of an attempt that are another's in the new execution, or would be counted twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,8 @@ class Reruns:
     """Told of the executions that there are now, for those who watch."""
 
     def retry(self, execution_id: int, *, idempotency_key: str | None = None) -> int:
-        """Run again what has failed, and what comes after it; answers the new execution.
+        """Run again what has failed, and what comes after it; answers the new execution. Of a node that has started
+        others, those that have completed stand.
 
         Raises:
             NotFound
@@ -115,32 +114,13 @@ class Reruns:
             values = {"origin_id": origin.id, "origin_node_id": origin_node}
             values |= {"subgraph": origin.subgraph, "depth": origin.depth}
             connection.execute(update(Execution).where(Execution.id == execution_id).values(**values))
-            _take_over(connection, origin.id, execution_id, standing)
+            take_over(connection, origin.id, execution_id, standing)
+            if action == RETRIED:
+                take_over_children(connection, origin.id, execution_id, standing)
             note(connection, action, f"execution/{origin.id}")
         return execution_id
 
     def _ended(self, execution_id: int) -> list[Ended]:
         with self.database.read() as connection:
-            rows = connection.execute(_settled(execution_id)).all()
+            rows = connection.execute(settled(execution_id)).all()
         return [Ended(row.node_id, row.node_type, outcome_of(row, {})) for row in rows]
-
-
-def _settled(execution_id: int) -> Any:
-    which = (ChainOfWork.execution_id == execution_id, ChainOfWork.status.in_(SETTLED))
-    return select(*ChainOfWork.__table__.columns).where(*which).order_by(ChainOfWork.id)
-
-
-def _take_over(connection: Connection, origin_id: int, execution_id: int, standing: set[str]) -> None:
-    """Each row as the first attempt of its node, written under no claim."""
-    rows: list[Row[Any]] = [row for row in connection.execute(_settled(origin_id)) if row.node_id in standing]
-    if not rows:
-        return
-    columns = [column for column in ChainOfWork.__table__.columns if column.name not in NOT_TAKEN_OVER]
-    own = {
-        "execution_id": literal(execution_id),
-        "lease_token": literal(0),
-        "attempt": literal(1),
-        "origin_attempt_id": func.coalesce(ChainOfWork.origin_attempt_id, ChainOfWork.id),
-    }
-    copies = select(*own.values(), *columns).where(ChainOfWork.id.in_(row.id for row in rows)).order_by(ChainOfWork.id)
-    connection.execute(insert(ChainOfWork).from_select([*own, *(column.name for column in columns)], copies))

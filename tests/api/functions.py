@@ -109,6 +109,16 @@ def fail_once(context: Context, node: NodeInfo) -> Context:
     raise ValueError("the supplier does not answer")
 
 
+def fail_once_for_some(context: Context, node: NodeInfo) -> Context:
+    """For each item in `failing`; and leaves a file for every time it runs."""
+    folder, item = Path(context["folder"]), context["item"]
+    ran = len(list(folder.glob(f"{item}-*")))
+    (folder / f"{item}-{node.execution_id}").touch()
+    if item in context["failing"] and not ran:
+        raise ValueError(f"nothing comes of {item}")
+    return {"doubled": 2 * item}
+
+
 COUNTER = itertools.count()
 
 

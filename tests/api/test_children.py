@@ -1,12 +1,14 @@
 """Executions that executions start: one, or one for each item of a list."""
 
+from pathlib import Path
+
 import pytest
 from starlette.testclient import TestClient
 
 from tests.api.door import Json, action, execute, function, line, run, save, transform
 from tests.api.functions import GATE
 from tests.api.test_control import PATIENCE_SECONDS, begun, ended, nodes, status
-from tests.runtime.building import eventually
+from tests.runtime.building import call, eventually, graph
 
 DOUBLE = line(transform(double="{{ context.item * 2 }}"))["graph_definition"]
 INVERSE = line(transform(inverse="{{ 12 // context.item }}"))["graph_definition"]
@@ -236,3 +238,69 @@ def test_what_is_no_list_fails_the_map(client: TestClient, context: Json, told: 
     workflow_id = save(client, line(over("context.list", DOUBLE)))
 
     assert told in execute(client, workflow_id, context).json()["error"]["message"]
+
+
+# Run again.
+
+FLAKY = line(function("fail_once_for_some", "flaky"))["graph_definition"]
+GIVEN = {"folder": "{{ context.folder }}", "failing": "{{ context.failing }}"}
+
+
+def sound(client: TestClient, *ids: int) -> bool:
+    executions = client.app.state.nova.executions  # type: ignore[attr-defined]
+    return all(executions.verify(each) == [] for each in ids)
+
+
+def test_a_retry_of_a_map_keeps_the_items_that_have_completed(client: TestClient, tmp_path: Path) -> None:
+    node = over("context.numbers", FLAKY, concurrency=1, context=GIVEN)
+    numbers = {"numbers": [1, 2, 3, 4], "failing": [2, 4], "folder": str(tmp_path)}
+    failed = run(client, line(node), numbers).json()["id"]
+
+    again = client.post(f"/executions/{failed}/retry").json()
+    done = client.post(f"/executions/{again['id']}/retry").json()
+
+    assert (again["status"], done["status"]) == ("failed", "completed")
+    assert [each["doubled"] for each in done["result"]["each"]] == [2, 4, 6, 8]
+    first, second, third = (children(client, each) for each in (failed, again["id"], done["id"]))
+    assert [child["status"] for child in first] == ["completed", "failed", "stopped", "stopped"]
+    assert [child["status"] for child in second] == ["completed", "completed", "completed", "failed"]
+    assert [child["origin_id"] for child in second] == [first[0]["id"], None, None, None]
+    assert [child["origin_id"] for child in third] == [*(child["id"] for child in second[:3]), None]
+    ran = sorted(path.name for path in tmp_path.glob("[1-4]-*"))
+    assert [name.partition("-")[0] for name in ran] == ["1", "2", "2", "3", "4", "4"]
+    assert nodes(client, third[0]["id"]) == nodes(client, first[0]["id"]) == ["start", "flaky", "end"]
+    assert sound(client, failed, again["id"], done["id"], *(child["id"] for child in (*second, *third)))
+
+
+def test_a_rerun_from_a_map_runs_every_item_again(client: TestClient, tmp_path: Path) -> None:
+    node = over("context.numbers", FLAKY, concurrency=1, context=GIVEN)
+    failed = run(client, line(node), {"numbers": [1, 2], "failing": [2], "folder": str(tmp_path)}).json()["id"]
+
+    again = client.post(f"/executions/{failed}/rerun", json={"from_node": "each"}).json()
+
+    assert again["status"] == "completed"
+    assert [child["origin_id"] for child in children(client, again["id"])] == [None, None]
+    assert len(list(tmp_path.glob("[1-4]-*"))) == 4
+
+
+@pytest.mark.usefixtures("gate")
+def test_a_retry_of_what_was_stopped_goes_on_with_the_items_that_were_left(client: TestClient, tmp_path: Path) -> None:
+    inner = graph(
+        "start -> flaky, flaky -> last, last -yes-> gate, last -> end, gate -> end",
+        flaky=call("fail_once_for_some"),
+        last={"type": "decision", "expression": "'yes' if context.item == 2 else 'no'"},
+        gate=call("wait_at_gate"),
+    )
+    node = over("context.numbers", inner, concurrency=1, context=GIVEN)
+    stopped = begun(client, line(node), {"numbers": [1, 2], "failing": [], "folder": str(tmp_path)})
+    assert GATE.reached.acquire(timeout=PATIENCE_SECONDS)
+    client.post(f"/executions/{stopped}/stop")
+    GATE.opened.set()
+
+    again = client.post(f"/executions/{stopped}/retry").json()
+
+    assert again["status"] == "completed"
+    assert [each["doubled"] for each in again["result"]["each"]] == [2, 4]
+    before, after = children(client, stopped), children(client, again["id"])
+    assert [child["status"] for child in before] == ["completed", "stopped"]
+    assert [child["origin_id"] for child in after] == [before[0]["id"], None]
