@@ -21,11 +21,23 @@ def test_names_labels_logs_and_contexts_are_text_and_nothing_else(server: Server
     document = line(action(code, f"{MARKUP}", label=f"{TURNED} {MARKUP}"), review, name=f"{MARKUP}{TURNED}")
     document["description"] = f"javascript:window.caught=1 {MARKUP}"
     workflow_id = save(server, document)
-    execution_id = start(server, workflow_id, {"__proto__": MARKUP, "given": TURNED})
+    other_id, execution_id = (
+        start(server, workflow_id, {"__proto__": MARKUP, "given": given}) for given in ("", TURNED)
+    )
+    schedule = {"workflow_id": workflow_id, "cron": "0 0 1 1 *", "name": MARKUP, "enabled": False}
+    assert server.request("POST", "/schedules", schedule)[0] == 201
     page = visit("#/workflows")
     expect(page.get_by_role("link", name=f"{MARKUP}{SHOWN}")).to_be_visible()
 
-    for place in (f"#/workflows/{workflow_id}", "#/reviews", "#/executions", f"#/executions/{execution_id}"):
+    run = f"#/executions/{execution_id}"
+    for place in (
+        f"#/workflows/{workflow_id}",
+        "#/reviews",
+        "#/executions",
+        "#/schedules",
+        f"{run}/diff/{other_id}",
+        run,
+    ):
         page.evaluate("place => { location.hash = place }", place)
         expect(page.locator("main")).to_contain_text(MARKUP.split("><", maxsplit=1)[0])
         expect(page.locator("main")).to_contain_text("⟦U+202E⟧")

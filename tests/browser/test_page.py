@@ -46,6 +46,7 @@ def test_a_run_shows_what_is_under_way_and_is_paused_and_resumed(server: Server,
     page = visit(f"#/executions/{execution_id}")
 
     node(page, "one", "running")
+    node(page, "start", "success")  # it is not committed yet, but what comes after it runs
     expect(page.locator('[data-node="one"] .more')).to_have_text("half way")
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("pause requested")).to_be_visible()

@@ -1,4 +1,4 @@
-"""Where keys are asked for, the page asks for one, and keeps nothing of it that a script could read."""
+"""Views that are short to try: the way in where keys are asked for, triggers."""
 
 from collections.abc import Callable
 
@@ -41,3 +41,5 @@ def test_the_triggers_show_their_numbers_and_the_tree(visit: Callable[..., Page]
 
     expect(page.get_by_role("heading", name="Triggers")).to_be_visible()
     expect(page.locator(".check")).to_have_count(5)
+    expect(page.locator(".check").filter(has_text="fires above")).to_have_count(5)
+    expect(page.locator(".tree li").first).to_contain_text("Is a worker switched on?")
