@@ -44,6 +44,9 @@ def test_a_schedule_is_made_changed_held_and_deleted(server: Server, visitor: Vi
     card.get_by_role("button", name="Run now").click()
     expect(page.locator('main .head .badge[data-status="completed"]')).to_be_visible()
     page.go_back()
+    card.get_by_role("link", name="all runs").click()
+    expect(page.locator("main tbody tr")).to_have_count(1)
+    page.go_back()
     card.get_by_role("button", name="Delete").click()
 
     expect(card).to_have_count(0)

@@ -18,7 +18,8 @@ export async function executions(query = "") {
   const form = h("form", { class: "filters", role: "search", "aria-label": "Executions", onsubmit: find }, status, workflow, search, h("button", null, "Open"));
   let rows = [];
 
-  const conditions = () => Object.entries({ status: status.value, workflow_id: workflow.value }).filter(([, value]) => value);
+  const schedule = wanted.get("schedule_id");
+  const conditions = () => Object.entries({ status: status.value, workflow_id: workflow.value, schedule_id: schedule }).filter(([, value]) => value);
   function turn() {
     history.replaceState(null, "", `#/executions?${new URLSearchParams(conditions())}`);
     load();
@@ -54,5 +55,6 @@ export async function executions(query = "") {
     clearTimeout(soon);
     soon = setTimeout(() => load().catch(() => {}), 300);
   });
-  return { leave: stop, content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Executions"), total), form, h("section", { class: "panel" }, area), h("div", null, more)] };
+  return { leave: stop, content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Executions"), total), form,
+    schedule ? h("p", { class: "hint" }, `Only what schedule ${schedule} has started. `, h("a", { href: "#/executions" }, "Show all")) : null, h("section", { class: "panel" }, area), h("div", null, more)] };
 }

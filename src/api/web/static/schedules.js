@@ -64,7 +64,7 @@ function card(each, { edit, load }) {
       act("Delete", "risk", remove, "Delete this schedule? Its executions stay."))), body(figures([
     ["Workflow", h("a", { href: `#/workflows/${each.workflow_id}` }, each.workflow)], ["When", each.description], ["Cron", h("span", { class: "mono" }, each.cron)], ["Time zone", each.timezone],
     ["Next", each.enabled ? at(each.next_fire_at, each.timezone) : "not while it is paused"],
-    ["Last run", each.last_execution_id ? h("span", null, h("a", { href: `#/executions/${each.last_execution_id}` }, `#${each.last_execution_id}`), " ", each.last_status ? badge(each.last_status) : null) : "none yet"],
+    ["Last run", each.last_execution_id ? h("span", null, h("a", { href: `#/executions/${each.last_execution_id}` }, `#${each.last_execution_id}`), " ", each.last_status ? badge(each.last_status) : null, " ", h("a", { href: `#/executions?schedule_id=${each.id}` }, "all runs")) : "none yet"],
     ["Last skipped", each.last_skipped_at ? h("span", null, at(each.last_skipped_at, each.timezone), `: ${SKIPS[each.last_skipped_for] ?? each.last_skipped_for}`) : ""], ["Client", each.client_slug ?? ""],
   ]), told));
 }
