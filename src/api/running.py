@@ -4,6 +4,7 @@ A request may stop waiting at any time; the run does not notice.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -19,7 +20,9 @@ from src.runtime.executions import Found
 from src.runtime.store import NewExecution
 
 LOOK_SECONDS = 0.25
-"""How often a waiting request looks whether this process is about to end, and whether its caller is still there."""
+"""How often a waiting request looks whether this process is about to end."""
+HANG_UP_SECONDS = 1.0
+"""How often it looks whether its caller is still there, which costs as much as half a node."""
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.5
 """Between two looks at the row of a run that goes on elsewhere."""
@@ -41,7 +44,8 @@ class InlineRequest:
         has_left: Callable[[], Awaitable[bool]],
     ) -> None:
         self._has_left = has_left
-        self._has_noted_it = False
+        self._looks_at = time.monotonic() + HANG_UP_SECONDS
+        """When it looks next whether its caller has gone; never again once it has noted that."""
         self._nova = nova
         self._order = order
         self._budget_seconds = budget_seconds
@@ -87,9 +91,13 @@ class InlineRequest:
         return self._nova.executions.find(execution_id)
 
     async def _note_a_hang_up(self) -> None:
-        if self._execution_id is None or self._has_noted_it or not await self._has_left():
+        now = time.monotonic()
+        if self._execution_id is None or now < self._looks_at:
             return
-        self._has_noted_it = True
+        self._looks_at = now + HANG_UP_SECONDS
+        if not await self._has_left():
+            return
+        self._looks_at = math.inf
         await run_in_threadpool(note_hang_up, self._nova.database, self._execution_id)
 
     def _note(self, execution_id: int) -> None:
