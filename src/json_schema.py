@@ -1,22 +1,21 @@
-"""Values against JSON Schemas (draft 2020-12), with problems as everywhere: a pointer and a sentence each."""
+"""Values against JSON Schemas (draft 2020-12), with problems as everywhere: a pointer and a sentence each.
+
+The library is loaded where it is used: it costs a twentieth of a second, which a start without schemas need not pay.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-from jsonschema import Draft202012Validator, SchemaError
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from src.core.errors import Problem, pointer_to
 
 MAX_PROBLEMS = 100
 PATTERNS = frozenset({"pattern", "patternProperties"})
-_NOWHERE: Registry[Any] = Registry()
-"""The library's own would fetch what a schema refers to."""
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
     """Raises ValueError for what is no JSON Schema, and for one whose regular expressions could hold up the server."""
+    from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415 -- see above
+
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
@@ -40,8 +39,13 @@ def problems_of_inputs(graph_definition: Mapping[str, Any]) -> list[Problem]:
 
 def problems_in(value: object, schema: Mapping[str, Any], at: str = "") -> list[Problem]:
     """What keeps `value` from being what `schema` describes; `at` is where the value stands."""
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 -- see above
+    from referencing import Registry  # noqa: PLC0415
+    from referencing.exceptions import Unresolvable  # noqa: PLC0415
+
+    nowhere: Registry[Any] = Registry()  # the library's own would fetch what a schema refers to
     try:
-        found = list(Draft202012Validator(schema, registry=_NOWHERE).iter_errors(value))
+        found = list(Draft202012Validator(schema, registry=nowhere).iter_errors(value))
     except (Unresolvable, RecursionError) as error:
         return [Problem(at, f"the schema cannot be followed: {type(error).__name__}")]
     return [Problem(at + pointer_to(error.absolute_path), error.message[:500]) for error in found[:MAX_PROBLEMS]]
