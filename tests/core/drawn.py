@@ -3,15 +3,16 @@ which of them start executions of their own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import NamedTuple
 
-from src.core.outcome import Child, Failed, Json, Outcome, Succeeded
+from src.core.graph import Graph
+from src.core.outcome import Child, Failed, Json, Outcome, Succeeded, Waiting
 from src.core.policy import RunPolicy
 from src.core.retry import RetryPolicy
 from src.core.status import Status
-from tests.builders import Case, failed, random_case
+from tests.builders import Case, DrawnNode, failed, random_case
 from tests.core.reference import Reference
 
 LONG = RetryPolicy(max_attempts=3, interval_seconds=60, jitter="none")
@@ -65,10 +66,12 @@ class Drawn:
 def draw(random: Random, *, with_children: bool) -> Drawn:
     may_fail = random.random() < 0.3
     cases = [random_case(random, most_nodes=7, may_fail=may_fail) for _ in range(2)]
-    case = max(cases, key=lambda each: len(each.graph.nodes))
+    case = _with_a_way_out(random, max(cases, key=lambda each: len(each.graph.nodes)))
     able = [node.id for node in case.graph.nodes.values() if not (node.effect_free or node.chooses)]
     chosen = random.sample(able, min(len(able), random.randint(1, 2))) if with_children else []
     mapped = {node_id: _mapped(random, node_id) for node_id in chosen}
+    nodes = [DrawnNode(each.id, "map") if each.id in mapped else each for each in case.graph.nodes.values()]
+    case = case._replace(graph=Graph(nodes, case.graph.edges))
     trouble: dict[str, str] = {}
     for each in (case, *(inner.case for inner in mapped.values())):
         each.graph.policy = RunPolicy(retry=LONG)
@@ -76,8 +79,20 @@ def draw(random: Random, *, with_children: bool) -> Drawn:
     return Drawn(case, mapped, trouble)
 
 
+def _with_a_way_out(random: Random, case: Case) -> Case:
+    """No decision of a real kind succeeds with a branch for which there is no edge."""
+    return case._replace(outcomes={each: _possible(random, case, each) for each in case.outcomes})
+
+
+def _possible(random: Random, case: Case, node_id: str) -> Outcome:
+    outcome, ways = case.outcomes[node_id], case.graph.branches[node_id]
+    if isinstance(outcome, Failed | Waiting) or outcome.branch is None or not ways or ways & {None, outcome.branch}:
+        return outcome
+    return replace(outcome, branch=random.choice(sorted(way for way in ways if way)))
+
+
 def _mapped(random: Random, node_id: str) -> Mapped:
-    case = random_case(random, most_nodes=3, prefix=f"{node_id}/")
+    case = _with_a_way_out(random, random_case(random, most_nodes=3, prefix=f"{node_id}/"))
     details = {"items": random.randint(1, 3), "concurrency": random.randint(1, 2)}
     return Mapped(case, details | {"on_error": random.choice(("fail", "collect"))})
 

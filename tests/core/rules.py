@@ -70,6 +70,9 @@ class World(Protocol):
         """In the order of the items."""
 
     def complaints(self, execution_id: int) -> list[str]: ...
+    def retry(self, execution_id: int) -> int | None:
+        """A new execution that stands on what this one has done; None where there are no such things."""
+
     def pause(self, execution_id: int) -> None: ...
     def resume(self, execution_id: int) -> None: ...
     def stop(self, execution_id: int) -> None: ...
@@ -91,6 +94,8 @@ class Runs(RuleBasedStateMachine):
     def __init__(self, world: World) -> None:
         super().__init__()
         self.world = world
+        self.id = 0
+        self.is_retried = False
         self.statuses: dict[int, Status] = {}
         self.runs: dict[int, Run] = {}
 
@@ -100,6 +105,13 @@ class Runs(RuleBasedStateMachine):
         self._begin()
 
     def _begin(self) -> None:
+        """What has failed or was stopped is retried, once; otherwise something else begins."""
+        if not self.is_retried and self.statuses.get(self.id) in (Status.FAILED, Status.STOPPED):
+            self.is_retried, self.may_be_stopped = True, False
+            if (again := self.world.retry(self.id)) is not None:
+                self._follow(again)
+                return
+        self.is_retried = False
         self.drawn = draw(self.random, with_children=self.world.with_children)
         self.may_be_stopped = self.random.random() < 0.2
         self.clock = Clock(datetime.now(UTC))
@@ -112,7 +124,15 @@ class Runs(RuleBasedStateMachine):
             now=lambda: self.clock.now,
             nap=self.clock.nap,
         )
-        self.ended: dict[int, dict[str, Outcome]] = {}
+        self._follow(self.world.create(self.drawn))
+
+    def _follow(self, execution_id: int) -> None:
+        self.id = execution_id
+        self.statuses = self.world.statuses(self.id)
+        self.ended = {each: _ended(self.world.outcomes(each)) for each in self.statuses}
+        """What has ended, by execution and node: it runs no more."""
+        self.standing = dict(self.ended)
+        """Of that, what came from an earlier execution, which was looked at then."""
         self.last: dict[int, dict[str, tuple[int, Outcome]]] = {}
         """The number and the outcome of the last attempt at each node."""
         self.had_trouble: set[tuple[int, str]] = set()
@@ -123,8 +143,8 @@ class Runs(RuleBasedStateMachine):
         self.is_too_late = False
         """Whoever runs a node now has lost the lease."""
         self.deaths: Counter[int] = Counter()
-        self.id = self.world.create(self.drawn)
-        self.statuses = self.world.statuses(self.id)
+        for each in self.statuses:
+            assert self.world.complaints(each) == [], self.world.told(self.id)
 
     def _outcome(self, visit: Visit) -> Outcome:
         node_id, here = visit.node_id, (visit.execution_id, visit.node_id)
@@ -351,12 +371,14 @@ class Runs(RuleBasedStateMachine):
 
     def _complaints(self, execution_id: int, status: Status) -> Iterator[str]:
         outcomes = self.world.outcomes(execution_id)
-        ended: dict[str, Outcome] = {each: end for each, end in outcomes if not isinstance(end, Waiting)}
+        ended = _ended(outcomes)
         attempts = Counter(node_id for node_id, _ in outcomes)
         self.ended[execution_id] = ended
         self.last[execution_id] = {node_id: (attempts[node_id], outcome) for node_id, outcome in outcomes}
         for node_id, outcome in ended.items():
-            if _bare(outcome) != _bare(self._expected(execution_id, node_id)):
+            if node_id not in self.standing.get(execution_id, ()) and _bare(outcome) != _bare(
+                self._expected(execution_id, node_id)
+            ):
                 yield f"{node_id!r} ended as {outcome}"
         if status in (Status.COMPLETED, Status.FAILED):
             yield from self._of_the_end(execution_id, status, ended)
@@ -397,6 +419,10 @@ class Runs(RuleBasedStateMachine):
         self.clock.pass_by(7200)
         self.world.let_time_pass()
         self.world.sweep()
+
+
+def _ended(outcomes: list[tuple[str, Outcome]]) -> dict[str, Outcome]:
+    return {node_id: outcome for node_id, outcome in outcomes if not isinstance(outcome, Waiting)}
 
 
 def _bare(outcome: Outcome) -> Outcome:

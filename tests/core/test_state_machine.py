@@ -42,6 +42,9 @@ class Memory:
     def complaints(self, execution_id: int) -> list[str]:
         return violations(self._memory.history(execution_id))
 
+    def retry(self, execution_id: int) -> int | None:
+        return None
+
     def pause(self, execution_id: int) -> None:
         self._memory.ask_to_pause(execution_id)
 

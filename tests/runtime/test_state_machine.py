@@ -24,6 +24,7 @@ from src.runtime.executions import Executions
 from src.runtime.history import past_of
 from src.runtime.leases import recover
 from src.runtime.queue import Queue
+from src.runtime.reruns import Reruns
 from src.runtime.reviews import Answer, Reviews
 from src.runtime.store import NewExecution, SqlStore
 from src.runtime.wakes import Wakes
@@ -67,6 +68,7 @@ class Rows:
         self._rows = SqlStore(
             self._database, parts.ledger, parts.leases, self._workflows.graph, settled=self._settled, tend=self._tend
         )
+        self._reruns = Reruns(self._database, self._executions, self._rows, queue, Mode.INLINE)
         self.store = Mortal(self._rows)
 
     def _settled(self, claim: Claim, verdict: Verdict) -> None:
@@ -107,6 +109,9 @@ class Rows:
 
     def complaints(self, execution_id: int) -> list[str]:
         return self._executions.verify(execution_id)
+
+    def retry(self, execution_id: int) -> int | None:
+        return self._reruns.retry(execution_id)
 
     def pause(self, execution_id: int) -> None:
         self._control.pause(execution_id)
