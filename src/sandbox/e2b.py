@@ -13,6 +13,8 @@ from src.sandbox.server_process import Unavailable
 
 ERRORS = ("SandboxException", "AuthenticationException", "ServiceBusyException", "HTTPError")
 """The bases of what the package raises. The last is that of httpx, in which it tells that nobody answers."""
+KILL_SECONDS = 10.0
+"""For an answer to it: the package's own minute would hold up the end of a run."""
 Errors = tuple[type[Exception], ...]
 
 
@@ -26,9 +28,15 @@ def rented(api_key: SecretStr) -> Callable[[], MicroVmExecutor]:
             package = importlib.import_module("e2b")
         except ImportError as error:
             raise Unavailable(f"the package e2b cannot be imported, `pip install e2b`: {error}") from None
-        return MicroVmExecutor(E2B(package, api_key, errors_of(package, importlib.import_module("httpx"))))
+        return MicroVmExecutor(E2B(package, api_key, errors_of(package, *_what_it_calls_with())))
 
     return make
+
+
+def _what_it_calls_with() -> list[Any]:
+    with suppress(ImportError):  # a later release may do without
+        return [importlib.import_module("httpx")]
+    return []
 
 
 def errors_of(*packages: Any) -> Errors:
@@ -78,7 +86,7 @@ class _Machine:
 
     def kill(self) -> None:
         with suppress(VmLost), _told_as_lost(self._errors):  # then it ends when its time is over
-            self._sandbox.kill()
+            self._sandbox.kill(request_timeout=KILL_SECONDS)
 
 
 @contextmanager

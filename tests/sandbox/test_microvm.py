@@ -237,7 +237,7 @@ def test_what_is_asked_of_the_package() -> None:
     )
     commands = SimpleNamespace(run=run_command)
     sandbox = SimpleNamespace(
-        files=files, commands=commands, set_timeout=asked.append, kill=lambda: asked.append("kill")
+        files=files, commands=commands, set_timeout=asked.append, kill=lambda **about: asked.append(about)
     )
 
     def create(**about: Any) -> Any:
@@ -252,7 +252,8 @@ def test_what_is_asked_of_the_package() -> None:
 
     assert (status, found) == (137, b"x")
     assert asked == [
-        {"timeout": 13, "allow_internet_access": False, "api_key": "e2b_key"}, ("a", b"b"), ("true", 3.0), 8, "kill",
+        {"timeout": 13, "allow_internet_access": False, "api_key": "e2b_key"}, ("a", b"b"), ("true", 3.0), 8,
+        {"request_timeout": 10.0},
     ]  # fmt: skip
 
 
