@@ -24,6 +24,10 @@ from src.runtime.live.rows import PING, Cursor, Event
 
 RETRY_MILLISECONDS = 1000
 """How long a browser waits before it comes back."""
+FAREWELL_SECONDS = 0.25
+"""Between the last event of a stream and its end. Executions that end together have many watchers, and taking their
+connections down would hold up the last events of the others. A browser does not wait: it goes at `done`.
+"""
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 """The second: nginx passes on what comes as it comes."""
 EVENTS = {
@@ -61,8 +65,12 @@ async def _stream(nova: Nova, execution_id: int, cursor: Cursor) -> AsyncIterato
     an event costs what is written to their connections, so what comes together is written together.
     """
     yield format_sse_event(retry=RETRY_MILLISECONDS)
+    times = 0
     async for told in nova.live.hub.watch(execution_id, cursor):
+        times += 1
         yield b"".join(_wired(event, after) for event, after in told)
+    if times > 1 and not nova.drain.is_begun():  # it has ended while it was watched
+        await asyncio.sleep(FAREWELL_SECONDS)
 
 
 def _wired(event: Event, after: Cursor) -> bytes:
