@@ -113,7 +113,7 @@ class Runs(RuleBasedStateMachine):
                 return
         self.is_retried = False
         self.drawn = draw(self.random, with_children=self.world.with_children)
-        self.may_be_stopped = self.random.random() < 0.2
+        self.may_be_stopped = self.random.random() < 0.4
         self.clock = Clock(datetime.now(UTC))
         self.engine = GraphEngine(
             self.world.store,

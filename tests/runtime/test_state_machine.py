@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from src.core.graph import Graph
@@ -159,25 +159,29 @@ def rows_in(url: str) -> Iterator[Rows]:
         parts.close()
 
 
-def play(url: str, *, examples: int) -> None:
-    """The same examples every time, none of them made smaller: on a database that would take minutes."""
+def play(url: str, *, examples: int, number: int) -> None:
+    """The same examples every time, none of them made smaller: on a database that would take minutes.
+
+    Args:
+        number: the seed. Of so few examples not all have deaths around the start of children, stops, and retries with
+            children that stand: those of the seeds below have, and find what was broken on purpose.
+    """
     told = settings(
         max_examples=examples,
         stateful_step_count=25,
         phases=[Phase.generate],
-        derandomize=True,
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
     with rows_in(url) as rows:
         make: Any = partial(Runs, rows)  # it asks for a class, and takes whatever makes a machine
-        run_state_machine_as_test(make, settings=told)
+        run_state_machine_as_test(seed(number)(make), settings=told)
 
 
 def test_families_of_runs_come_to_their_end_on_sqlite(sqlite_url: str) -> None:
-    play(sqlite_url, examples=8)
+    play(sqlite_url, examples=8, number=19)
 
 
 def test_families_of_runs_come_to_their_end_on_postgresql(postgres_url: str) -> None:
-    play(postgres_url, examples=4)
+    play(postgres_url, examples=4, number=18)
