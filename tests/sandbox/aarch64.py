@@ -1,6 +1,6 @@
 """The corpus on an aarch64 machine that QEMU emulates: Debian's kernel and Python for arm64, and the sandbox as it is.
 
-python -m tests.sandbox.aarch64                              as root and as an ordinary user, with Landlock and without
+python -m tests.sandbox.aarch64                              as root and as ordinary user, with Landlock and without, in a container
 python -m tests.sandbox.aarch64 --play "as-it-is none quick" one setting of `tests/sandbox/play.py`, or several
 python -m tests.sandbox.aarch64 --kernel bookworm            with the kernel of another release of Debian
 
@@ -33,7 +33,14 @@ NEEDED = (
     "busybox", "libbz2", "libc6", "libcrypt1", "libdb5", "libexpat1", "libffi8", "libgcc-s1", "liblzma5", "libpython3",
     "libsqlite3", "libssl3", "libuuid1", "python3", "tzdata", "zlib1g",
 )  # fmt: skip
-SETTINGS = ("as-it-is landlock all 300", "as-it-is none all 300", "user landlock all 300", "user none quick 300")
+SETTINGS = (
+    "as-it-is landlock all 300",
+    "as-it-is none all 300",
+    "user landlock all 300",
+    "user none quick 300",
+    "container landlock quick 300",
+    "user-in-container none quick 300",
+)
 APT = """
 APT::Architecture "arm64";
 APT::Architectures {{ "arm64"; }};
