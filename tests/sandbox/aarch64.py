@@ -1,12 +1,12 @@
 """The corpus on an aarch64 machine that QEMU emulates: Debian's kernel and Python for arm64, and the sandbox as it is.
 
-python -m tests.sandbox.aarch64                              as root and as ordinary user, with Landlock and without, in a container
+python -m tests.sandbox.aarch64                              as root, as an ordinary user, as in a container
 python -m tests.sandbox.aarch64 --play "as-it-is none quick" one setting of `tests/sandbox/play.py`, or several
 python -m tests.sandbox.aarch64 --kernel bookworm            with the kernel of another release of Debian
 
 Needs a Debian with `qemu-system-aarch64` (`apt-get install qemu-system-arm`). apt fetches some 100 MB of packages for
 arm64 into `--folder`; they are unpacked there and run in the emulated machine only, so this one is not changed. An
-instruction takes some twenty times as long as on a real processor: half an hour for all of it.
+instruction takes some twenty times as long as on a real processor: a quarter of an hour to one for all of it.
 """
 
 import argparse
