@@ -123,6 +123,9 @@ def test_a_review_is_answered_where_it_stands(server: Server, visit: Visit) -> N
     expect(card.get_by_text("At least 1 characters are needed.")).to_be_visible()
     card.get_by_label("Account").fill("4711")
     card.get_by_label("Comment").fill("as ordered")
+    start(server, save(server, line({"id": "also", "type": "review", "title": "And this?"}, name="also to be seen")))
+    expect(page.get_by_role("article", name="And this?")).to_be_visible()
+    expect(card.get_by_label("Comment")).to_be_focused()  # what somebody writes is left alone when others come
     card.get_by_role("button", name="Approve").click()
 
     expect(card).to_have_count(0)

@@ -1,7 +1,7 @@
 // Reviews: what waits for a person, answered where it stands.
 
 import { get, listen, post } from "./api.js";
-import { empty, h, json, replace, toast, when } from "./dom.js";
+import { empty, h, json, toast, when } from "./dom.js";
 import { formOf, jsonField } from "./form.js";
 
 const WORDS = { approve: "Approve", reject: "Reject", retry: "Try again" };
@@ -10,13 +10,14 @@ export async function reviews() {
   const area = h("section", { class: "panel" });
   const total = h("span", { class: "hint" });
   const cards = new Map();
+  const nothing = empty("Nothing waits for you.", "What a workflow wants a person to look at comes here.");
   async function load() {
     const found = await get("/reviews?limit=50");
     total.textContent = `${found.total} waiting`;
     const keys = new Set(found.reviews.map(keyOf));
     for (const key of [...cards.keys()]) if (!keys.has(key)) cards.delete(key);
     for (const review of found.reviews) if (!cards.has(keyOf(review))) cards.set(keyOf(review), card(review, load)); // what somebody has begun to fill in stays
-    replace(area, found.reviews.length ? found.reviews.map((each) => cards.get(keyOf(each))) : empty("Nothing waits for you.", "What a workflow wants a person to look at comes here."));
+    arrange(area, found.reviews.length ? found.reviews.map((each) => cards.get(keyOf(each))) : [nothing]);
   }
   await load();
   let soon = null;
@@ -29,6 +30,12 @@ export async function reviews() {
 }
 
 let made = 0;
+// What stays is not touched: somebody may be writing in it.
+function arrange(area, wanted) {
+  for (const child of [...area.children]) if (!wanted.includes(child)) child.remove();
+  wanted.forEach((card, place) => { if (area.children[place] !== card) area.insertBefore(card, area.children[place] ?? null); });
+}
+
 const keyOf = (review) => `${review.execution_id} ${review.attempt} ${review.node_id}`;
 
 function card(review, onAnswered) {
