@@ -74,7 +74,8 @@ class Database:
                 connection = self.engine.raw_connection()
             yield connection.cursor()
         except driver.Error as error:
-            if self._has_gone(connection, error) or isinstance(error, driver.OperationalError):
+            is_vague = isinstance(error, driver.OperationalError) or type(error) is driver.DatabaseError
+            if self._has_gone(connection, error) or is_vague:
                 raise _not_ready(error) from error
             raise
         finally:

@@ -13,7 +13,7 @@ MAX_INTEGER_BITS = 14_280
 """About 4,300 digits: Python itself refuses to print more."""
 
 SMALL = 4_096
-"""Characters of JSON. No integer in it is too large."""
+"""Characters and items. An integer of no more digits is not too large either."""
 _ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False).encode
 
 
@@ -56,17 +56,36 @@ def _plain_copy(value: Context, max_bytes: int) -> Context | None:
     """A copy of a small object that is plain JSON already, as most are, at the speed of C. None where that is not
     certain: where it is large or deep, or comes back as another (keys that are no strings, tuples).
     """
+    if not _is_small(value, min(SMALL, max_bytes // 8)):
+        return None
     try:
         written = _ENCODE(value)
         if not written.isascii():
             written.encode()
-        is_small = len(written) <= min(SMALL, max_bytes // 8)
-        if not is_small or "\\u0000" in written or written.count("{") + written.count("[") > MAX_DEPTH:
+        is_deep = written.count("{") + written.count("[") > MAX_DEPTH
+        if len(written) > SMALL or is_deep or "\\u0000" in written:
             return None
         copy: Context = json.loads(written)
     except (TypeError, ValueError, RecursionError):
         return None
     return copy if copy == value else None
+
+
+def _is_small(value: object, most: int) -> bool:
+    """Whether it has no more characters and items than that. Looks at no more of it either: what is shared within a
+    value is written out as often as it is met.
+    """
+    waiting = [value]
+    while waiting and most > 0:
+        each = waiting.pop()
+        most -= 1
+        if isinstance(each, str):
+            most -= len(each)
+        elif isinstance(each, dict | list | tuple) and len(each) < most:
+            waiting += (*each, *each.values()) if isinstance(each, dict) else each
+        elif isinstance(each, dict | list | tuple):
+            return False
+    return most > 0
 
 
 class _Copy:

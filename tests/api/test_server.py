@@ -207,6 +207,8 @@ def test_a_server_that_is_told_to_end_lets_the_run_in_hand_finish(sqlite_url: st
             connection.sendall(post(f"/workflows/{workflow['id']}/execute", f"Content-Length: {len(body)}") + body)
             while not server.request("GET", "/executions")[1]["total"]:
                 time.sleep(0.02)
+            while not server.request("GET", "/executions/1/progress")[1]["under_way"]:
+                time.sleep(0.02)
 
             server.process.send_signal(signal.SIGTERM)
             answer = b""

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -36,6 +37,14 @@ def nested(levels: int) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for _ in range(levels - 1):
         value = {"in": value}
+    return value
+
+
+def shared(levels: int) -> list[Any]:
+    """A text that is met ten times as often with every level."""
+    value: list[Any] = ["a" * 100] * 10
+    for _ in range(levels - 1):
+        value = [value] * 10
     return value
 
 
@@ -271,3 +280,13 @@ def test_any_text_can_be_kept(text: str, max_length: int) -> None:
     kept = plain_text(text, max_length=max_length)
 
     assert plain_object({"text": kept}, max_bytes=ROOM) == {"text": kept}
+
+
+@pytest.mark.parametrize("value", [shared(12), ["a" * 1_000_000] * 1_000_000, {"b": shared(3), "c": shared(12)}])
+def test_what_is_shared_counts_as_often_as_it_is_met_and_is_never_written_out(value: Any) -> None:
+    tracemalloc.start()
+    try:
+        assert "larger than 100,000 bytes" in problem_of({"x": value}, max_bytes=100_000).detail
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()

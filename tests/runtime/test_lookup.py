@@ -1,6 +1,7 @@
 """A `Lookup` is a query like any other, and bears what can happen to one."""
 
 from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
 from sqlalchemy import bindparam, select, text
@@ -54,4 +55,13 @@ def test_a_connection_that_postgresql_has_ended_is_given_to_nobody_again(postgre
 
 def test_a_database_that_is_not_there_is_not_ready() -> None:
     with closing(Database("postgresql://nobody@127.0.0.1:1/none")) as database, pytest.raises(NotReady):
+        Lookup(QUERY).one_or_none(database, 1)
+
+
+def test_a_file_that_is_damaged_is_not_ready(sqlite_url: str) -> None:
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + bytes(len(content) - 4096))
+
+    with closing(Database(sqlite_url)) as database, pytest.raises(NotReady):
         Lookup(QUERY).one_or_none(database, 1)
