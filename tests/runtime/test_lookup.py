@@ -1,5 +1,6 @@
 """A `Lookup` is a query like any other, and bears what can happen to one."""
 
+import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -58,10 +59,13 @@ def test_a_database_that_is_not_there_is_not_ready() -> None:
         Lookup(QUERY).one_or_none(database, 1)
 
 
-def test_a_file_that_is_damaged_is_not_ready(sqlite_url: str) -> None:
+def test_a_table_that_is_damaged_is_not_ready(sqlite_url: str) -> None:
     path = Path(sqlite_url.removeprefix("sqlite:///"))
+    with closing(sqlite3.connect(path)) as connection:
+        [[page]] = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'executions'")
+        [[size]] = connection.execute("PRAGMA page_size")
     content = path.read_bytes()
-    path.write_bytes(content[:4096] + bytes(len(content) - 4096))
+    path.write_bytes(content[: (page - 1) * size] + bytes(size) + content[page * size :])
 
     with closing(Database(sqlite_url)) as database, pytest.raises(NotReady):
         Lookup(QUERY).one_or_none(database, 1)
