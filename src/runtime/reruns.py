@@ -15,10 +15,10 @@ from src.database import Database
 from src.models import Execution
 from src.runtime.audit import note
 from src.runtime.executions import Executions, Found
+from src.runtime.inheritance import settled, take_over, take_over_children
 from src.runtime.queue import Priority, Queue
 from src.runtime.rows import outcome_of
 from src.runtime.store import NewExecution, SqlStore
-from src.runtime.taken_over import settled, take_over, take_over_children
 
 RETRIED, RERUN = "execution.retried", "execution.rerun"
 
