@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import Select, select, text
 
 from src.core.errors import NotFound
 from src.core.status import Status
@@ -66,10 +66,14 @@ class Stats:
         return usual
 
     def _learn(self, workflow_id: int) -> Usual | None:
-        ended = (Execution.workflow_id == workflow_id, Execution.status == Status.COMPLETED)
-        recent = select(Execution.execution_time).where(*ended).order_by(Execution.id.desc()).limit(RECENT)
+        ran = (  # what a retry has taken over is completed and took no time
+            Execution.workflow_id == workflow_id,
+            Execution.status == Status.COMPLETED,
+            Execution.execution_time.is_not(None),
+        )
+        recent: Select[Any] = select(Execution.execution_time).where(*ran).order_by(Execution.id.desc()).limit(RECENT)
         with self._database.read() as connection:
-            took = sorted(seconds for seconds in connection.execute(recent).scalars() if seconds is not None)
+            took = sorted(connection.execute(recent).scalars())
         if len(took) < FEWEST:
             return None
         return Usual(took[len(took) // 2], took[min(len(took) - 1, int(0.95 * len(took)))])

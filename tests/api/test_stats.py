@@ -8,7 +8,9 @@ from sqlalchemy import insert
 from starlette.testclient import TestClient
 
 from src.models import ChainOfWork, Execution
+from src.runtime.stats import RECENT
 from tests.api.door import execute, line, save, transform
+from tests.runtime.building import add_taken_over
 
 DAY = 86_400
 
@@ -83,6 +85,17 @@ def test_a_run_that_goes_on_tells_how_long_it_will_likely_take(client: TestClien
 
     assert 20 < accepted.json()["eta_seconds"] <= 30
     assert 20 < int(accepted.headers["Retry-After"]) <= 30
+
+
+def test_a_retry_of_many_does_not_make_the_history_forgotten(client: TestClient) -> None:
+    workflow_id = save(client, line({"id": "rest", "type": "wait", "seconds": 5}))
+    for place in range(5):
+        seed(client, workflow_id, seconds=30.0, ago=60.0 + place)
+    add_taken_over(client.app.state.nova.database, workflow_id, RECENT)  # type: ignore[attr-defined]
+
+    accepted = client.post(f"/workflows/{workflow_id}/execute?async_mode=true")
+
+    assert accepted.json()["eta_seconds"] == pytest.approx(30.0)
 
 
 def test_without_a_history_nothing_is_said(client: TestClient) -> None:

@@ -13,13 +13,15 @@ from src.core.engine import NodeChange
 from src.core.outcome import Attempt, Context, Json, Outcome, Succeeded
 from src.core.plan import Verdict
 from src.core.slice import HandOff, Reason
-from src.core.status import Status
+from src.core.status import AttemptStatus, Mode, Status
 from src.core.store import Claim
 from src.database import Database
 from src.extensions import load_functions
+from src.models import ChainOfWork, Client, Execution
 from src.nodes import InstalledKinds
 from src.nova import Nova
 from src.runtime.executions import Found
+from src.runtime.inheritance import take_over_children
 from src.runtime.leases import Leases
 from src.runtime.ledger import Ledger
 from src.runtime.store import NewExecution, SqlStore
@@ -159,12 +161,29 @@ def expire(database: Database, execution_id: int) -> None:
 
 
 def add_client(database: Database, slug: str, *, is_active: bool = True) -> int:
-    from src.models import Client
-
     row = insert(Client).values(slug=slug, name=slug, is_active=is_active, created_at=datetime.now(UTC))
     with database.write() as connection:
         client_id: int = connection.execute(row.returning(Client.id)).scalar_one()
     return client_id
+
+
+def add_taken_over(database: Database, workflow_id: int, count: int) -> None:
+    """A failed `map` of which so many children have completed long ago, and its retry, which has not begun."""
+    past = datetime(2020, 1, 1, tzinfo=UTC)
+    row = {"workflow_id": workflow_id, "workflow_version": 1, "mode": Mode.INLINE, "initial_context": {}}
+    failed = {**row, "status": Status.FAILED, "created_at": past, "completed_at": past}
+    node = {"node_id": "each", "node_type": "map", "attempt": 1, "status": AttemptStatus.FAILED, "lease_token": 1}
+    times = {"started_at": past, "timestamp": past, "execution_time": 1.0}
+    child = {**failed, "status": Status.COMPLETED, "started_at": past, "parent_node_id": "each"}
+    with database.write() as connection:
+        origin, retry = (
+            connection.execute(insert(Execution).values(**failed, task_id=name).returning(Execution.id)).scalar_one()
+            for name in ("origin", "retry")
+        )
+        connection.execute(insert(ChainOfWork).values(**node, **times, execution_id=origin))
+        places = [{"parent_id": origin, "parent_item": item, "task_id": f"child {item}"} for item in range(count)]
+        connection.execute(insert(Execution), [{**child, **place} for place in places])
+        take_over_children(connection, origin, retry, ())
 
 
 def eventually(condition: Callable[[], object], *, seconds: float = 20.0, what: str = "the condition") -> None:

@@ -29,7 +29,10 @@ HITL_PENDING = "hitl_pending"
 _EXECUTION = select(
     Execution.id, Execution.task_id, Execution.workflow_id, Workflow.name.label("workflow"), Execution.client_id,
     Execution.status, Execution.error, Execution.started_at, Execution.completed_at, Execution.execution_time,
-).join(Workflow, Workflow.id == Execution.workflow_id)  # fmt: skip
+).join(Workflow, Workflow.id == Execution.workflow_id).where(
+    # what a retry has taken over is completed, and nothing has happened in it
+    or_(Execution.started_at.is_not(None), Execution.status != Status.COMPLETED)
+)  # fmt: skip
 _REVIEW = select(
     ChainOfWork.execution_id, ChainOfWork.node_id, ChainOfWork.attempt, ChainOfWork.details, ChainOfWork.timestamp
 ).where(ChainOfWork.status == AttemptStatus.WAITING, ChainOfWork.waiting_for == WaitFor.REVIEW)
