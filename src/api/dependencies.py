@@ -5,10 +5,9 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Query, Request
 
 from src.api.errors import RefusedRequest
+from src.models.columns import MAX_ID
 from src.nova import Nova
 
-MAX_ID = 2**63 - 1
-"""What a BIGINT holds."""
 MAX_KEY = 200
 """Characters of an `Idempotency-Key`."""
 

@@ -13,6 +13,8 @@ from sqlalchemy.types import TypeDecorator
 
 BIG = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows by itself only in a column of type INTEGER."""
+MAX_ID = 2**63 - 1
+"""The greatest that it holds."""
 TRAVELLING = JSON()
 """What a run reads back: JSON as it was written. JSONB would give objects in another order of keys, and a resumed run
 would not see what the first one saw (docs/decisions/0004)."""

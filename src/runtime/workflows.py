@@ -20,6 +20,7 @@ from src.core.outcome import Context, Json
 from src.database import Database
 from src.json_schema import problems_of_inputs
 from src.models import Workflow, WorkflowVersion
+from src.models.columns import MAX_ID
 from src.runtime.audit import note
 from src.runtime.lookup import Lookup
 
@@ -29,7 +30,6 @@ PINNED = Lookup(
     )
 )
 Definition = Mapping[str, Json]
-MAX_ID = 2**63 - 1
 MAX_GRAPHS = 256
 """Versions whose graphs are kept ready to run."""
 
@@ -154,7 +154,7 @@ class Workflows:
 
     def unknown(self, which: Collection[int | str], client_id: int | None = None) -> set[int | str]:
         """Those of some names and ids that no workflow in use has, as far as a run for this client can see them."""
-        ids = [each for each in which if isinstance(each, int) and each <= MAX_ID]
+        ids = [each for each in which if isinstance(each, int) and 0 < each <= MAX_ID]
         names = [each for each in which if isinstance(each, str)]
         query = select(Workflow.id, Workflow.name).where(
             Workflow.archived_at.is_(None), or_(Workflow.id.in_(ids), Workflow.name.in_(names))

@@ -98,6 +98,21 @@ def test_a_call_of_a_workflow_that_is_not_there_yet_is_told_as_a_warning(client:
     assert [each["pointer"] for each in saved.json()["warnings"]] == [deeper, by_id]
 
 
+def test_a_number_that_no_id_can_be_is_refused_where_it_stands(client: TestClient) -> None:
+    workflow_id = save(client, line())
+    document = line({"id": "call", "type": "workflow", "workflow": -(10**30)})
+
+    answers = [
+        client.post("/workflows", json=document),
+        client.put(f"/workflows/{workflow_id}", json=document, headers={"If-Match": "*"}),
+        client.post("/workflows/validate", json=document),
+    ]
+
+    assert [answer.status_code for answer in answers] == [422, 422, 200]
+    told = [answer.json()["errors"] for answer in answers]
+    assert [[each["pointer"] for each in errors] for errors in told] == [["/graph_definition/nodes/1/workflow"]] * 3
+
+
 @pytest.mark.parametrize(
     "name",
     ["x", "x" * 200, "Größe 😀", "\u202eabc\u200f", "'; DROP TABLE workflows; --", "<script>alert(1)</script>", "../a"],

@@ -10,12 +10,13 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from src.api.access import OWN, READ, RUN, Who
-from src.api.dependencies import MAX_ID, Id, Installed, Limit, Skip
+from src.api.dependencies import Id, Installed, Limit, Skip
 from src.api.requests import StrictRoute
 from src.api.running import until_final
 from src.api.schemas import PROBLEMS, Chain, EventList, Execution, ExecutionList, Explanation, Task
 from src.api.views import choice_view, entry_view, event_view, execution_view, summary_view, task_view
 from src.core.status import Status
+from src.models.columns import MAX_ID
 from src.runtime.executions import Entry, Filter
 
 MAX_CONTEXTS_BYTES = 4_000_000

@@ -7,13 +7,14 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from src.api.access import OWN, READ, RUN, WRITE, Who
-from src.api.dependencies import MAX_ID, Id, Installed, Limit, Skip
+from src.api.dependencies import Id, Installed, Limit, Skip
 from src.api.errors import RETRY_AFTER_SECONDS
 from src.api.requests import StrictRoute
 from src.api.schemas import PROBLEMS, Accepted
 from src.api.schemas_schedules import Preview, Schedule, ScheduleList
 from src.api.views import accepted_view, schedule_view, times_view
 from src.core.schedule import CatchUp, Overlap
+from src.models.columns import MAX_ID
 from src.nova import Nova
 from src.runtime.cron import MAX_LENGTH, Cron
 from src.runtime.schedules import ScheduleDraft
