@@ -1,6 +1,5 @@
 """What may be kept: plain JSON, checked and copied in one pass, so that a resumed run sees what the first one saw."""
 
-import json
 import math
 from collections.abc import Mapping
 
@@ -11,10 +10,6 @@ MAX_DEPTH = 100
 """Levels of nesting. Python's own parser and PostgreSQL's give up at about a thousand."""
 MAX_INTEGER_BITS = 14_280
 """About 4,300 digits: Python itself refuses to print more."""
-
-SMALL = 4_096
-"""Characters and items. An integer of no more digits is not too large either."""
-_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False).encode
 
 
 class _Refused(Exception):
@@ -32,8 +27,6 @@ def plain_object(value: object, *, max_bytes: int, pointer: str = "") -> Context
         ValueRefused: with a pointer to the first value that cannot be kept: what JSON cannot say, NaN and infinity,
             NUL and lone surrogates (PostgreSQL refuses both), more than `MAX_DEPTH` levels, about `max_bytes` bytes.
     """
-    if type(value) is dict and (copy := _plain_copy(value, max_bytes)) is not None:
-        return copy
     try:
         if not isinstance(value, Mapping):
             raise _Refused(f"expected an object, got {_name(value)}")
@@ -50,42 +43,6 @@ def plain_text(text: str, *, max_length: int) -> str:
     if text.isascii() and "\x00" not in text:
         return text
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
-
-
-def _plain_copy(value: Context, max_bytes: int) -> Context | None:
-    """A copy of a small object that is plain JSON already, as most are, at the speed of C. None where that is not
-    certain: where it is large or deep, or comes back as another (keys that are no strings, tuples).
-    """
-    if not _is_small(value, min(SMALL, max_bytes // 8)):
-        return None
-    try:
-        written = _ENCODE(value)
-        if not written.isascii():
-            written.encode()
-        is_deep = written.count("{") + written.count("[") > MAX_DEPTH
-        if len(written) > SMALL or is_deep or "\\u0000" in written:
-            return None
-        copy: Context = json.loads(written)
-    except (TypeError, ValueError, RecursionError):
-        return None
-    return copy if copy == value else None
-
-
-def _is_small(value: object, most: int) -> bool:
-    """Whether it has no more characters and items than that. Looks at no more of it either: what is shared within a
-    value is written out as often as it is met.
-    """
-    waiting = [value]
-    while waiting and most > 0:
-        each = waiting.pop()
-        most -= 1
-        if isinstance(each, str):
-            most -= len(each)
-        elif isinstance(each, dict | list | tuple) and len(each) < most:
-            waiting += (*each, *each.values()) if isinstance(each, dict) else each
-        elif isinstance(each, dict | list | tuple):
-            return False
-    return most > 0
 
 
 class _Copy:
