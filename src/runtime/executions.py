@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Row, bindparam, exists, func, select
 from src.core.errors import InputsRefused, KeyReused, NotFound
 from src.core.explain import Choice, reads_of, sources_of
 from src.core.graph import Graph
-from src.core.outcome import Context
+from src.core.outcome import Context, Json
 from src.core.plan import Plan
 from src.core.status import AttemptStatus, Status
 from src.core.values import plain_object
@@ -25,7 +25,7 @@ from src.runtime.lookup import Lookup
 from src.runtime.queue import Priority
 from src.runtime.rows import outcome_of
 from src.runtime.seals import broken, count_unsealed
-from src.runtime.store import NewExecution
+from src.runtime.store import NewExecution, sha256_of
 from src.runtime.workflows import Workflows
 
 SUMMARY = (
@@ -137,13 +137,28 @@ class Executions:
 
     def started_by(self, new: NewExecution) -> int:
         """The id of the execution that the idempotency key of `new` started. Raises KeyReused."""
-        client = Execution.client_id.is_(None) if new.client_id is None else Execution.client_id == new.client_id
+        execution_id = self._started(new.client_id, str(new.idempotency_key), new.request_sha256)
+        assert execution_id is not None, "somebody has taken the key"
+        return execution_id
+
+    def earlier(self, client_id: int | None, idempotency_key: str | None, request: Json) -> int | None:
+        """The id of the execution that `request` has started with this key before, whatever has changed since then.
+
+        Raises:
+            KeyReused: another request has.
+        """
+        if idempotency_key is None:
+            return None
+        return self._started(client_id, idempotency_key, sha256_of(request))
+
+    def _started(self, client_id: int | None, idempotency_key: str, sha256: str | None) -> int | None:
+        client = Execution.client_id.is_(None) if client_id is None else Execution.client_id == client_id
         query = select(Execution.id, Execution.request_sha256)
         with self._database.read() as connection:
-            row = connection.execute(query.where(Execution.idempotency_key == new.idempotency_key, client)).one()
-        if row.request_sha256 != new.request_sha256:
-            raise KeyReused(str(new.idempotency_key), row.id)
-        return int(row.id)
+            row = connection.execute(query.where(Execution.idempotency_key == idempotency_key, client)).one_or_none()
+        if row is not None and row.request_sha256 != sha256:
+            raise KeyReused(idempotency_key, row.id)
+        return None if row is None else int(row.id)
 
     def queued(self, head: int | None = None) -> list[int]:
         """The ids of the executions that are in the queue, oldest first: all of them, or `head` and those below it."""

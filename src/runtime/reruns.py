@@ -45,9 +45,12 @@ class Reruns:
         found = self.executions.find(execution_id)
         if found.row.status not in (Status.FAILED, Status.STOPPED):
             raise NotAllowed("be retried", execution_id, found.row.status)
+        request = [RETRIED, execution_id]
+        earlier = self.executions.earlier(found.row.client_id, idempotency_key, request)
+        if earlier is not None:
+            return earlier
         error = found.row.error or {}
-        new = self._order(found, found.row.workflow_version, {})
-        new = new.under(idempotency_key, [RETRIED, execution_id])
+        new = self._order(found, found.row.workflow_version, {}).under(idempotency_key, request)
         return self._start(RETRIED, found, new, None, error.get("node_id"))
 
     def rerun(
@@ -76,10 +79,13 @@ class Reruns:
         if not Status(found.row.status).is_final:
             raise NotAllowed("be run again", execution_id, found.row.status)
         patch = plain_object(context or {}, max_bytes=self.executions.max_context_bytes, pointer="/context")
+        request = [RERUN, execution_id, from_node, latest, patch]
+        earlier = self.executions.earlier(found.row.client_id, idempotency_key, request)
+        if earlier is not None:  # looked for first: what has changed since must not change the answer
+            return earlier
         pinned = self.executions.workflows.pinned(found.row.workflow_id)
         new = self._order(found, pinned.version if latest else found.row.workflow_version, patch)
-        new = new.under(idempotency_key, [RERUN, execution_id, from_node, latest, patch])
-        return self._start(RERUN, found, new, from_node, from_node)
+        return self._start(RERUN, found, new.under(idempotency_key, request), from_node, from_node)
 
     def _order(self, found: Found, version: int, patch: Context) -> NewExecution:
         origin = found.row

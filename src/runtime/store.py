@@ -61,8 +61,11 @@ class NewExecution:
         """The one execution that `request` starts, however often it comes with this key."""
         if idempotency_key is None:
             return self
-        sha256 = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
-        return replace(self, idempotency_key=idempotency_key, request_sha256=sha256)
+        return replace(self, idempotency_key=idempotency_key, request_sha256=sha256_of(request))
+
+
+def sha256_of(request: Json) -> str:
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
 class SqlStore:

@@ -67,6 +67,29 @@ def test_the_same_request_with_the_same_key_starts_one_execution(client: TestCli
     assert client.get("/executions").json()["total"] == 3
 
 
+@pytest.mark.parametrize("since", ["archived", "without a node that ran"])
+def test_the_same_request_with_the_same_key_has_the_same_answer_whatever_has_changed_since(
+    client: TestClient, since: str
+) -> None:
+    workflow_id = save(client, line(transform("gone"), INVERSE, name="changing"))
+    failed = execute(client, workflow_id, {"net": 0}).json()["id"]
+    rerun = {"from_node": "inverse", "version": "latest", "context": {"net": 3}}
+
+    def post(what: str, body: Json | None = None) -> Any:
+        return client.post(f"/executions/{failed}/{what}", json=body, headers={"Idempotency-Key": what})
+
+    first = [post("retry").json(), post("rerun", rerun).json()]
+    if since == "archived":
+        client.delete(f"/workflows/{workflow_id}", headers={"If-Match": "*"})
+    else:
+        client.put(f"/workflows/{workflow_id}", json=line(INVERSE, name="changing"), headers={"If-Match": "*"})
+    again = [post("retry"), post("rerun", rerun)]
+    other = post("rerun", rerun | {"version": "same"})
+
+    assert [(answer.status_code, answer.json()) for answer in again] == [(200, answer) for answer in first]
+    assert (other.status_code, other.json()["type"]) == (422, "urn:nova:problem:idempotency_key_reused")
+
+
 def test_a_key_that_came_with_another_request_is_refused(client: TestClient) -> None:
     workflow_id = save(client, line(INVERSE))
     key = {"Idempotency-Key": "once"}
