@@ -1,7 +1,7 @@
 // Schedules: what runs by the clock, when it is due next and how it went; made, changed, held and deleted here.
 
 import { all, call, get, listen, post } from "./api.js";
-import { badge, body, empty, figures, h, panel, replace, toast } from "./dom.js";
+import { badge, body, empty, figures, h, panel, pretty, replace, toast } from "./dom.js";
 import { formOf } from "./form.js";
 
 const QUIET = 350; // milliseconds without a key before the server is asked
@@ -88,6 +88,11 @@ function schemaOf(workflows) {
 
 const NEW = { cron: "30 7 * * MON-FRI", timezone: Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC", initial_context: {}, overlap: "skip", catch_up: "skip", enabled: true };
 
+const NOTHING = { name: null, client_slug: null, initial_context: {} };
+
+// To name a field is to change it: the server drops what was due by the times before, and lets go on what somebody held.
+const changed = (schedule, given) => Object.fromEntries(Object.entries(given).filter(([name, value]) => pretty(value) !== pretty(schedule[name])));
+
 function editing(schedule, workflows, { close, load }) {
   const schema = schemaOf(workflows);
   if (schedule) delete schema.properties.workflow_id; // a schedule stays with its workflow
@@ -102,21 +107,27 @@ function editing(schedule, workflows, { close, load }) {
     told.textContent = "";
     keep.disabled = true;
     try {
-      if (schedule) await call("PATCH", `/schedules/${schedule.id}`, { ...given, name: given.name ?? null, client_slug: given.client_slug ?? null, initial_context: given.initial_context ?? {} });
+      if (schedule) await call("PATCH", `/schedules/${schedule.id}`, changed(schedule, { ...NOTHING, ...given }));
       else await post("/schedules", given);
-      await load();
-      close();
-    } catch (error) { told.textContent = fields.blame(error.errors).map((each) => `${each.pointer} ${each.detail}`).join(" · ") || (error.errors?.length ? "" : error.message); }
-    keep.disabled = false;
+    } catch (error) {
+      told.textContent = fields.blame(error.errors).map((each) => `${each.pointer} ${each.detail}`).join(" · ") || (error.errors?.length ? "" : error.message);
+      keep.disabled = false;
+      return;
+    }
+    close();
+    load().catch((error) => toast(error.message)); // it is kept, whether the list comes or not
   };
   let waiting = null;
+  let asked = 0;
   const preview = async () => {
+    const mine = asked += 1;
+    const show = (...content) => { if (mine === asked) replace(due, ...content); };
     const { cron, timezone } = fields.now();
-    if (!cron || !timezone) { replace(due); return; }
+    if (!cron || !timezone) { show(); return; }
     try {
       const found = await post("/schedules/preview", { cron, timezone, count: 3 });
-      replace(due, `${found.description}. Next: `, found.times.map((each, place) => [place ? " · " : "", at(each, timezone)]));
-    } catch (error) { due.textContent = error.errors?.length ? error.errors.map((each) => each.detail).join(" · ") : error.message; }
+      show(`${found.description}. Next: `, found.times.map((each, place) => [place ? " · " : "", at(each, timezone)]));
+    } catch (error) { show(error.errors?.length ? error.errors.map((each) => each.detail).join(" · ") : error.message); }
   };
   const form = h("form", { "aria-label": schedule ? "Edit the schedule" : "New schedule", novalidate: true, onsubmit: save, oninput: () => { clearTimeout(waiting); waiting = setTimeout(preview, QUIET); } },
     fields.element, due, told, h("div", { class: "buttons" }, keep, h("button", { type: "button", onclick: () => close() }, "Cancel")));
