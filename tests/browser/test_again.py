@@ -1,9 +1,11 @@
 """Runs that are run again, and compared with what they were made from."""
 
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.api.door import Json, action, line, transform
 from tests.api.test_server import Server
@@ -65,3 +67,49 @@ def test_two_runs_are_compared_where_their_inputs_differ(server: Server, visit: 
     expect(page.get_by_text("All nodes ended alike.", exact=True)).to_be_visible()
     expect(page).to_have_url(f"http://127.0.0.1:{server.port}/#/executions/{one}/diff/{others[1]}")
     assert page.evaluate("document.activeElement.id") == "other"
+
+
+def test_who_has_gone_on_keeps_the_address(server: Server, visit: Visit) -> None:
+    workflow_id = save(server, SUMS)
+    one, _ = (start(server, workflow_id, {"n": 1}) for _ in range(2))
+    page = visit(f"#/executions/{one}")
+    choices = "**/executions?workflow_id=*"
+    held: list[Route] = []
+    page.route(choices, lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request(choices):
+        page.get_by_role("link", name="Compare").click()
+    page.get_by_role("link", name="Schedules").click()
+    expect(page.get_by_role("heading", name="Schedules")).to_be_visible()
+
+    with page.expect_response("**/diff/*") as compared:
+        held[0].continue_()
+    compared.value.finished()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+
+    assert page.url.endswith("#/schedules")
+
+
+def test_what_a_node_saw_is_found_far_behind_in_a_chain(server: Server, visit: Visit) -> None:
+    workflow_id = save(server, SUMS)
+    one, other = (start(server, workflow_id, {"n": n}) for n in (1, 2))
+    page = visit("#/workflows")
+    short = partial(re.sub, r"chain(\?limit=500)?", "chain?limit=1")  # a page has one attempt
+    page.route("**/chain*", lambda route: route.continue_(url=short(route.request.url)))
+
+    page.evaluate("place => { location.hash = place }", f"#/executions/{one}/diff/{other}")
+
+    expect(page.locator("main .diff .removed").first).to_contain_text('"n": 1')
+
+
+def test_a_definition_inside_of_another_is_not_shown_as_the_same(server: Server, visit: Visit) -> None:
+    children = []
+    for factor in (2, 3):
+        inner = line(transform("times", product=f"{{{{ context.item * {factor} }}}}"))["graph_definition"]
+        outer = line({"id": "each", "type": "map", "items": "[1]", "graph": inner}, name=f"times {factor}")
+        parent = start(server, save(server, outer))
+        _, found = server.request("GET", f"/executions?parent_id={parent}")
+        children.append(found["executions"][0]["id"])
+
+    page = visit(f"#/executions/{children[0]}/diff/{children[1]}")
+
+    expect(page.get_by_text("a graph that cannot be shown here")).to_be_visible()

@@ -7,6 +7,7 @@ import { definitionOf } from "./execution.js";
 
 const CHOICES = 100;
 const MANY = 60;
+const PAGE = 500; // attempts; a server gives no more at once
 const WHYS = { code: "code changed", input: "input changed", output: "other output", path: "another path" };
 
 export async function compare(id, otherId) {
@@ -15,14 +16,14 @@ export async function compare(id, otherId) {
   const crumb = h("div", { class: "crumb" }, h("a", { href: "#/executions" }, "Executions"), " / ", h("a", { href: `#/executions/${one.id}` }, `Execution ${one.id}`));
   const head = h("div", { class: "head" }, h("div", { class: "grow" }, crumb, h("h1", null, "Compare executions")));
   if (!others.length) return { content: [head, h("section", { class: "panel" }, empty("There is nothing to compare it with.", "No other execution of this workflow is there."))] };
-  const choice = h("select", { id: "other", onchange: () => turn() }, others.map(([other, about]) => h("option", { value: other.id, selected: String(other.id) === otherId }, `#${other.id} · ${about}`)));
+  const choice = h("select", { id: "other", onchange: () => { address(); turn(); } }, others.map(([other, about]) => h("option", { value: other.id, selected: String(other.id) === otherId }, `#${other.id} · ${about}`)));
   const told = h("p", { role: "status" });
   const area = h("div", { class: "stack" });
   let asked = 0;
 
+  const address = () => history.replaceState(null, "", `#/executions/${one.id}/diff/${choice.value}`);
   async function turn() {
     const mine = asked += 1;
-    history.replaceState(null, "", `#/executions/${one.id}/diff/${choice.value}`);
     try {
       const other = others.find(([each]) => String(each.id) === choice.value)[0];
       const [before, after] = one.id < other.id ? [one, other] : [other, one]; // read from the earlier to the later
@@ -36,7 +37,7 @@ export async function compare(id, otherId) {
   }
 
   await turn();
-  return { title: `Compare execution ${id}`, content: [head, panel("Which two", body(
+  return { title: `Compare execution ${id}`, shown: address, content: [head, panel("Which two", body(
     h("div", { class: "filters" }, h("span", null, "Execution ", h("a", { href: `#/executions/${one.id}` }, `#${one.id}`), " with"),
       h("label", { class: "sr", for: "other" }, "Other execution"), choice), told)), area] };
 }
@@ -70,17 +71,23 @@ async function proof(first, pair, sides) {
   if (first.why === "path") return h("p", null, `Only ${pair.one ? a : b} came to it.`);
   if (first.why === "output") return [legend("What came of it"), lineDiff(endOf(pair.one), endOf(pair.other))];
   if (first.why === "code") {
-    const [before, after] = sides.map((side) => nodeIn(side, first.node_id));
-    return [legend("Its definition"), lineDiff(before ? shownNode(before) : "", after ? shownNode(after) : "")];
+    const [before, after] = sides.map((side) => nodeIn(side, first.node_id)).map((node) => (node ? shownNode(node) : ""));
+    return before === after ? h("p", { class: "hint" }, "Its definition differs, and stands in a graph that cannot be shown here.") // inside of another, or out of use
+      : [legend("Its definition"), lineDiff(before, after)];
   }
   const [before, after] = await Promise.all(sides.map(({ execution }) => seenBy(execution.id, first.node_id)));
   return before && after ? [legend("What it saw"), lineDiff(pretty(only(before, first.keys)), pretty(only(after, first.keys)))]
     : h("p", { class: "hint" }, "The contexts of these runs are too large to show side by side.");
 }
 
+// A page at a time, until the node is found: all attempts at it see the same.
 async function seenBy(executionId, nodeId) {
-  const { entries } = await get(`/executions/${executionId}/chain`);
-  return entries.filter((entry) => entry.node_id === nodeId).pop()?.input_context;
+  for (let skip = 0; ;) {
+    const { entries, total } = await get(`/executions/${executionId}/chain?limit=${PAGE}&skip=${skip}`);
+    const found = entries.find((entry) => entry.node_id === nodeId);
+    skip += entries.length;
+    if (found || !entries.length || skip >= total) return found?.input_context;
+  }
 }
 
 // How a node ended, as text.
