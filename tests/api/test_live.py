@@ -1,9 +1,12 @@
 """A run as others see it: here and in other processes, with Redis and without, broken off and taken up again."""
 
+import asyncio
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,9 +15,11 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from src.api.routes.live import FAREWELL_SECONDS, stream_execution
 from tests import servers
 from tests.api.door import FUNCTIONS, LOOPBACK, decision, execute, function, line, save, transform
 from tests.api.sse import Event, Stream, events_of
+from tests.api.test_metrics import nova_of
 from tests.api.test_server import ROOT, Server, running
 
 WS = f"{LOOPBACK.replace('http', 'ws')}/ws"
@@ -100,6 +105,32 @@ def test_a_failed_node_and_a_taken_branch_are_told(client: TestClient) -> None:
     assert '"decision_result":"left"' in text
     assert "the supplier does not answer" in text
     assert '"status":"failed"' in text
+
+
+def test_who_comes_back_just_before_the_end_stays_a_moment_longer_too(client: TestClient) -> None:
+    review = {"id": "look", "type": "review", "title": "Is this right?"}
+    execution_id = execute(client, save(client, line(review))).json()["id"]
+
+    async def body(last_event_id: str | None = None) -> AsyncIterator[Any]:
+        answer = await stream_execution(execution_id, nova_of(client), last_event_id)
+        return aiter(answer.body_iterator)  # type: ignore[attr-defined]
+
+    async def seconds_after_done() -> float:
+        begun = await body()
+        await anext(begun)
+        ids = re.findall(r"^id: (.+)$", (await anext(begun)).decode(), re.MULTILINE)
+        taken_up = await body(ids[-1])
+        await anext(taken_up)
+        stopping = asyncio.create_task(asyncio.to_thread(client.post, f"/executions/{execution_id}/stop"))
+        while b"event: done" not in await anext(taken_up):
+            pass
+        await stopping
+        at = time.monotonic()
+        assert [each async for each in taken_up] == []
+        return time.monotonic() - at
+
+    assert client.portal
+    assert client.portal.call(seconds_after_done) > FAREWELL_SECONDS / 2
 
 
 def test_a_stream_of_nothing_is_not_found(client: TestClient) -> None:

@@ -56,20 +56,20 @@ async def stream_execution(
     """
     if nova.drain.is_begun():
         raise NotReady("This process is about to end.")
-    await run_in_threadpool(nova.executions.status, execution_id)  # a stream that has begun can answer 404 no more
-    return EventSourceResponse(_stream(nova, execution_id, Cursor.read(last_event_id)), headers=STREAM_HEADERS)
+    # A stream that has begun can answer 404 no more.
+    status = await run_in_threadpool(nova.executions.status, execution_id)
+    told = _stream(nova, execution_id, Cursor.read(last_event_id), is_over=status.is_final)
+    return EventSourceResponse(told, headers=STREAM_HEADERS)
 
 
-async def _stream(nova: Nova, execution_id: int, cursor: Cursor) -> AsyncIterator[bytes]:
+async def _stream(nova: Nova, execution_id: int, cursor: Cursor, *, is_over: bool) -> AsyncIterator[bytes]:
     """FastAPI would encode each event for each watcher, and pass it on through two queues of its own. With 500 watchers
     an event costs what is written to their connections, so what comes together is written together.
     """
     yield format_sse_event(retry=RETRY_MILLISECONDS)
-    times = 0
     async for told in nova.live.hub.watch(execution_id, cursor):
-        times += 1
         yield b"".join(_wired(event, after) for event, after in told)
-    if times > 1 and not nova.drain.is_begun():  # it has ended while it was watched
+    if not is_over and not nova.drain.is_begun():  # it has ended while it was watched
         await asyncio.sleep(FAREWELL_SECONDS)
 
 
