@@ -29,6 +29,10 @@ def test_a_key_lets_in_and_a_wrong_one_does_not(visitor: Visitor, sqlite_url: st
         expect(page.get_by_text("There is no workflow yet.")).to_be_visible()
         expect(page.locator("#live")).to_have_attribute("data-state", "on")
         kept = page.evaluate("[document.cookie, {...localStorage}, {...sessionStorage}]")
+        page.route("**/sign-out", lambda route: route.abort("connectionrefused"))
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_text("The server does not answer.")).to_be_visible()
+        page.unroute("**/sign-out")
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_label("Key")).to_be_visible()
         assert kept == ["", {}, {}]

@@ -2,7 +2,7 @@
 
 import { connect, get, listen, post, whenSignedOut } from "./api.js";
 import { compare } from "./compare.js";
-import { body, empty, h, panel, replace } from "./dom.js";
+import { body, empty, h, panel, replace, toast } from "./dom.js";
 import { execution } from "./execution.js";
 import { executions } from "./executions.js";
 import { health } from "./health.js";
@@ -104,8 +104,10 @@ async function begin() {
 }
 
 async function signOut() {
-  await post("/sign-out");
-  location.reload();
+  try {
+    await post("/sign-out");
+    location.reload();
+  } catch (error) { toast(error.message); }
 }
 
 begin();
