@@ -95,7 +95,7 @@ def test_a_retry_of_many_does_not_make_the_history_forgotten(client: TestClient)
 
     accepted = client.post(f"/workflows/{workflow_id}/execute?async_mode=true")
 
-    assert accepted.json()["eta_seconds"] == pytest.approx(30.0)
+    assert 20 < accepted.json()["eta_seconds"] <= 30
 
 
 def test_without_a_history_nothing_is_said(client: TestClient) -> None:
