@@ -74,6 +74,27 @@ def _sqlite_seconds_since(element: seconds_since, compiler: SQLCompiler, **optio
     return f"((julianday('now') - julianday({compiler.process(element.clauses, **options)})) * 86400.0)"
 
 
+class new_uuid(GenericFunction[str]):  # noqa: N801
+    """`new_uuid()`: a random one for each row, as `str(uuid.uuid4())` writes it."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(new_uuid, "postgresql")
+def _postgresql_new_uuid(*_: Any, **__: Any) -> str:
+    return "gen_random_uuid()::text"
+
+
+@compiles(new_uuid, "sqlite")
+def _sqlite_new_uuid(*_: Any, **__: Any) -> str:
+    parts = (
+        "hex(randomblob(4))", "'-'", "hex(randomblob(2))", "'-4'", "substr(hex(randomblob(2)), 2)", "'-'",
+        "substr('89ab', 1 + (random() & 3), 1)", "substr(hex(randomblob(2)), 2)", "'-'", "hex(randomblob(6))",
+    )  # fmt: skip
+    return f"lower({' || '.join(parts)})"
+
+
 class json_rows(GenericFunction[list[Any]]):  # noqa: N801
     """`json_rows(a, b)`: the rows of a query as one JSON array of arrays."""
 

@@ -1,14 +1,14 @@
 """Rows of an earlier execution in a new one: of nodes that need not run again, and of children that have completed."""
 
-import uuid
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, SQLColumnExpression, func, insert, literal, select
+from sqlalchemy import Connection, Label, Select, SQLColumnExpression, func, insert, literal, select
 
 from src.core.status import AttemptStatus, Status
-from src.models import ChainOfWork, Execution
+from src.models import Base, ChainOfWork, Execution
+from src.models.columns import new_uuid
 from src.runtime.audit import asked
 
 SETTLED = (AttemptStatus.SUCCESS, AttemptStatus.FAILED)
@@ -33,7 +33,7 @@ def take_over(connection: Connection, origin_id: int, execution_id: int, standin
     """Each row as the first attempt of its node, written under no claim."""
     ids = [row.id for row in connection.execute(settled(origin_id)) if row.node_id in standing]
     if ids:
-        _copy(connection, _as_first_attempts(literal(execution_id)).where(ChainOfWork.id.in_(ids)))
+        _copy(connection, ChainOfWork, _as_first_attempts(literal(execution_id)).where(ChainOfWork.id.in_(ids)))
 
 
 def take_over_children(connection: Connection, origin_id: int, execution_id: int, standing: Collection[str]) -> None:
@@ -45,20 +45,23 @@ def take_over_children(connection: Connection, origin_id: int, execution_id: int
         ChainOfWork.node_type.in_(BY_ITEM),
         ChainOfWork.node_id.not_in(standing),
     )
-    completed = select(Execution.id.label("origin_id"), *OF_A_CHILD).where(
+    completed = select(Execution.id.label("origin_id"), *OF_A_CHILD, *_own_of_a_child(execution_id)).where(
         Execution.parent_id == origin_id,
         Execution.parent_node_id.in_(again),
         Execution.status == Status.COMPLETED,
     )
-    own = {"parent_id": execution_id, "status": Status.COMPLETED, **asked()._asdict()}
-    own |= dict.fromkeys(("created_at", "completed_at"), datetime.now(UTC))
-    found = connection.execute(completed.order_by(Execution.parent_item)).mappings().all()
-    rows = [{**row, **own, "task_id": str(uuid.uuid4())} for row in found]
-    if rows:
-        connection.execute(insert(Execution), rows)
-        children = (Execution.parent_id == execution_id, ChainOfWork.status.in_(SETTLED))
-        its = Execution.origin_id == ChainOfWork.execution_id
-        _copy(connection, _as_first_attempts(Execution.id).join(Execution, its).where(*children))
+    _copy(connection, Execution, completed.order_by(Execution.parent_item))
+    children = (Execution.parent_id == execution_id, ChainOfWork.status.in_(SETTLED))
+    its = Execution.origin_id == ChainOfWork.execution_id
+    _copy(connection, ChainOfWork, _as_first_attempts(Execution.id).join(Execution, its).where(*children))
+
+
+def _own_of_a_child(parent_id: int) -> list[Label[Any]]:
+    values = {"parent_id": parent_id, "status": Status.COMPLETED, **asked()._asdict()}
+    values |= dict.fromkeys(("created_at", "completed_at"), datetime.now(UTC))
+    columns = Execution.__table__.columns
+    own = [literal(value, columns[name].type).label(name) for name, value in values.items()]
+    return [*own, new_uuid().label("task_id")]
 
 
 def _as_first_attempts(execution_id: SQLColumnExpression[int]) -> Select[Any]:
@@ -72,5 +75,5 @@ def _as_first_attempts(execution_id: SQLColumnExpression[int]) -> Select[Any]:
     return select(*own, *columns).select_from(ChainOfWork).order_by(ChainOfWork.id)
 
 
-def _copy(connection: Connection, rows: Select[Any]) -> None:
-    connection.execute(insert(ChainOfWork).from_select([column.name for column in rows.selected_columns], rows))
+def _copy(connection: Connection, to: type[Base], rows: Select[Any]) -> None:
+    connection.execute(insert(to).from_select([column.name for column in rows.selected_columns], rows))

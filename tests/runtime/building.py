@@ -167,10 +167,10 @@ def add_client(database: Database, slug: str, *, is_active: bool = True) -> int:
     return client_id
 
 
-def add_taken_over(database: Database, workflow_id: int, count: int) -> None:
-    """A failed `map` of which so many children have completed long ago, and its retry, which has not begun."""
+def add_failed_map(database: Database, workflow_id: int, count: int, context: Context) -> tuple[int, int]:
+    """A failed `map` of which so many children have completed long ago, and the bare row of its retry."""
     past = datetime(2020, 1, 1, tzinfo=UTC)
-    row = {"workflow_id": workflow_id, "workflow_version": 1, "mode": Mode.INLINE, "initial_context": {}}
+    row = {"workflow_id": workflow_id, "workflow_version": 1, "mode": Mode.INLINE, "initial_context": context}
     failed = {**row, "status": Status.FAILED, "created_at": past, "completed_at": past}
     node = {"node_id": "each", "node_type": "map", "attempt": 1, "status": AttemptStatus.FAILED, "lease_token": 1}
     times = {"started_at": past, "timestamp": past, "execution_time": 1.0}
@@ -183,6 +183,13 @@ def add_taken_over(database: Database, workflow_id: int, count: int) -> None:
         connection.execute(insert(ChainOfWork).values(**node, **times, execution_id=origin))
         places = [{"parent_id": origin, "parent_item": item, "task_id": f"child {item}"} for item in range(count)]
         connection.execute(insert(Execution), [{**child, **place} for place in places])
+    return origin, retry
+
+
+def add_taken_over(database: Database, workflow_id: int, count: int) -> None:
+    """So many children that a retry has taken over."""
+    origin, retry = add_failed_map(database, workflow_id, count, {})
+    with database.write() as connection:
         take_over_children(connection, origin, retry, ())
 
 
