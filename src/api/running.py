@@ -79,14 +79,13 @@ class InlineRequest:
 
     def _run(self) -> Found:
         """In a thread of its own, with the reading back: a second thread would cost as much as a node."""
-        new = self._order()
         try:
             execution_id, hand_off = self._nova.dispatcher.run_inline(
-                new, budget_seconds=self._budget_seconds, created=self._note
+                self._order(), budget_seconds=self._budget_seconds, created=self._note
             )
             self._goes_on = hand_off is None or hand_off.reason is Reason.QUEUE
-        except KeyTaken:
-            execution_id = self._nova.executions.started_by(new)
+        except KeyTaken as taken:
+            execution_id = self._nova.executions.started_by(taken)
             self._goes_on = True
         return self._nova.executions.find(execution_id)
 

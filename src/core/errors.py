@@ -178,8 +178,9 @@ class NotAllowed(NovaError):
 class KeyTaken(NovaError):
     code = "idempotency_key_taken"
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, client_id: int | None, request_sha256: str | None) -> None:
         super().__init__(f"An execution was started with the idempotency key {key!r} already.")
+        self.key, self.client_id, self.request_sha256 = key, client_id, request_sha256
 
 
 class KeyReused(NovaError):

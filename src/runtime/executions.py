@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, bindparam, exists, func, select
 
-from src.core.errors import InputsRefused, KeyReused, NotFound
+from src.core.errors import InputsRefused, KeyReused, KeyTaken, NotFound
 from src.core.explain import Choice, reads_of, sources_of
 from src.core.graph import Graph
 from src.core.outcome import Context, Json
@@ -121,11 +121,16 @@ class Executions:
             NotFound: the workflow or the client.
             ValueRefused: the context cannot be kept.
             InputsRefused: it is not what the workflow's `inputs` describe.
+            KeyTaken: an execution has been started with this key.
         """
-        workflow = self.workflows.pinned(workflow_id)
         given = plain_object(context, max_bytes=self.max_context_bytes, pointer="/initial_context")
-        client_id = workflow.client_id if client_slug is None else self._clients.id_of(client_slug)
         request = [workflow_id, given, client_slug, priority]
+        if idempotency_key is not None:  # first: what has changed since must not change the answer
+            client_id = self._client_of(workflow_id, client_slug)
+            if self.earlier(client_id, idempotency_key, request) is not None:
+                raise KeyTaken(idempotency_key, client_id, sha256_of(request))
+        workflow = self.workflows.pinned(workflow_id)
+        client_id = workflow.client_id if client_slug is None else self._clients.id_of(client_slug)
         whole = {**(workflow.initial_context or {}), **given}
         inputs = self.workflows.graph(workflow_id, workflow.version).policy.inputs
         if inputs and (problems := problems_in(whole, inputs, "/initial_context")):
@@ -135,9 +140,12 @@ class Executions:
         )
         return new.under(idempotency_key, request)
 
-    def started_by(self, new: NewExecution) -> int:
-        """The id of the execution that the idempotency key of `new` started. Raises KeyReused."""
-        execution_id = self._started(new.client_id, str(new.idempotency_key), new.request_sha256)
+    def _client_of(self, workflow_id: int, slug: str | None) -> int | None:
+        return self.workflows.client_of(workflow_id) if slug is None else self._clients.id_of(slug)
+
+    def started_by(self, taken: KeyTaken) -> int:
+        """The id of the execution that was started with the key. Raises KeyReused."""
+        execution_id = self._started(taken.client_id, taken.key, taken.request_sha256)
         assert execution_id is not None, "somebody has taken the key"
         return execution_id
 

@@ -289,7 +289,9 @@ def _answer(
 ) -> Written | Exception:
     if entry.new:
         execution_id = ids.get(entry.new["task_id"])
-        return KeyTaken(entry.new["idempotency_key"]) if execution_id is None else Written(execution_id)
+        if execution_id is None:
+            return KeyTaken(*(entry.new[name] for name in ("idempotency_key", "client_id", "request_sha256")))
+        return Written(execution_id)
     key = (entry.execution_id, entry.token)
     requested = kept.get(key, [])
     if len(requested) != len(entry.attempts) or (entry.settlement and key not in settled):

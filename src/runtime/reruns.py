@@ -106,8 +106,8 @@ class Reruns:
         standing = set(taken_over(graph, self._ended(origin.id), from_node))
         try:
             execution_id = self._write(action, origin, new, origin_node, standing)
-        except KeyTaken:
-            return self.executions.started_by(new)
+        except KeyTaken as taken:
+            return self.executions.started_by(taken)
         self.queue.ring(execution_id)
         self.changed(execution_id)
         return execution_id

@@ -143,6 +143,11 @@ class Workflows:
             raise NotFound("workflow", workflow_id)
         return row
 
+    def client_of(self, workflow_id: int) -> int | None:
+        """The client of a workflow, in use or archived; None for none of either."""
+        with self._database.read() as connection:
+            return connection.execute(select(Workflow.client_id).where(Workflow.id == workflow_id)).scalar()
+
     def find_by_name(self, name: str) -> Any:
         return self._one(Workflow.name == name, name)
 

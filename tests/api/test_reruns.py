@@ -90,6 +90,32 @@ def test_the_same_request_with_the_same_key_has_the_same_answer_whatever_has_cha
     assert (other.status_code, other.json()["type"]) == (422, "urn:nova:problem:idempotency_key_reused")
 
 
+@pytest.mark.parametrize("since", ["archived", "paused", "with other inputs"])
+@pytest.mark.parametrize("query", ["", "?async_mode=true"], ids=["inline", "queued"])
+def test_a_workflow_is_executed_once_for_a_key_whatever_has_changed_since(
+    client: TestClient, query: str, since: str
+) -> None:
+    document = line(transform(x=1))
+    workflow_id = save(client, document)
+    here = f"/workflows/{workflow_id}"
+
+    def post() -> Any:
+        return client.post(f"{here}/execute{query}", headers={"Idempotency-Key": "once"})
+
+    first = post()
+    if since == "archived":
+        client.delete(here, headers={"If-Match": "*"})
+    elif since == "paused":
+        client.patch(here, json={"paused": True})
+    else:
+        document["graph_definition"]["inputs"] = {"type": "object", "required": ["n"]}
+        assert client.put(here, json=document, headers={"If-Match": "*"}).status_code == 200
+    again = post()
+
+    assert (again.status_code, again.json()["id"]) == (first.status_code, first.json()["id"])
+    assert client.get("/executions").json()["total"] == 1
+
+
 def test_a_key_that_came_with_another_request_is_refused(client: TestClient) -> None:
     workflow_id = save(client, line(INVERSE))
     key = {"Idempotency-Key": "once"}

@@ -88,11 +88,10 @@ def budget_seconds(prefer: dict[str, str], longest: float) -> float:
 
 
 def _enqueue(nova: Nova, new: Any) -> Found:
-    order = new()
     try:
-        execution_id = nova.dispatcher.enqueue(order)
-    except KeyTaken:
-        execution_id = nova.executions.started_by(order)
+        execution_id = nova.dispatcher.enqueue(new())
+    except KeyTaken as taken:
+        execution_id = nova.executions.started_by(taken)
     return nova.executions.find(execution_id)
 
 
