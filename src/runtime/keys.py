@@ -25,6 +25,8 @@ ENVIRONMENT = "environment"
 """The public id of NOVA_API_KEY."""
 CACHE_SECONDS = 5.0
 """How long another process may go on taking a key that was revoked."""
+MAX_DIGITS = 18
+"""Of an id in a path: more may be a number that no database holds, and are no id."""
 USED_SECONDS = 60.0
 """How exactly `last_used_at` is kept."""
 logger = logging.getLogger(__name__)
@@ -199,7 +201,7 @@ class Keys:
             if name not in _OWNED:
                 continue
             what, key, client = _OWNED[name]
-            which: Any = value if key.type.python_type is str else int(value[:18]) if value.isdecimal() else 0
+            which: Any = value if key.type.python_type is str else _number(value)
             if isinstance(which, str) and not which.isprintable():
                 return NotFound(what, which)
             with self._database.read() as connection:
@@ -234,6 +236,11 @@ class Keys:
 
     def _signature(self, told: str) -> str:
         return hmac.new(self._signature_key, told.encode(), hashlib.sha256).hexdigest()
+
+
+def _number(text: str) -> int:
+    """The number as the route reads it: cut short, it would be another thing's. 0, which is nobody's, for no id."""
+    return int(text) if text.isdecimal() and len(text) <= MAX_DIGITS else 0
 
 
 def is_checked(parameter: str) -> bool:

@@ -305,6 +305,21 @@ def test_a_clients_key_reaches_nothing_of_another_client(shared: TestClient) -> 
     assert shared.get(f"/executions/{things['execution_id']}", headers=bearer(FIRST_KEY)).json()["status"] == "waiting"
 
 
+def test_zeros_before_a_number_do_not_make_it_anothers(shared: TestClient) -> None:
+    for slug in ("acme", "bolt"):
+        shared.post("/clients", json={"slug": slug}, headers=bearer(FIRST_KEY))
+    acme, bolt = (bearer(make_key(shared, "read", "write", client_slug=slug)) for slug in ("acme", "bolt"))
+    own = shared.post("/workflows", json=line(transform(x=1), name="of acme"), headers=acme).json()["id"]
+    theirs = own
+    while not str(theirs).startswith(f"{own}0"):
+        named = line(transform(x=1), name=f"of bolt {theirs}")
+        theirs = shared.post("/workflows", json=named, headers=bolt).json()["id"]
+
+    for zeros in range(25):
+        answer = shared.get(f"/workflows/{'0' * zeros}{theirs}", headers=acme)
+        assert answer.status_code == 404, answer.text
+
+
 def test_a_workflow_stays_its_clients_whoever_saves_it(shared: TestClient) -> None:
     shared.post("/clients", json={"slug": "acme"}, headers=bearer(FIRST_KEY))
     acme = bearer(make_key(shared, "read", "write", client_slug="acme"))
