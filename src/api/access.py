@@ -39,6 +39,8 @@ MAX_REMEMBERED = 10_000
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 OF_NOBODY = frozenset({"node_id", "name"})
 """Parameters of paths that name a part of what another one names."""
+ANY_NUMBER = -1
+"""Of slashes: in a path that holds the id of a node, which may have some of its own."""
 OPEN_PATHS = ("/docs", "/openapi.json", "/redoc", "/static/")
 _bearer = HTTPBearer(auto_error=False, description="A key: `python -m src keys create`.")
 
@@ -74,17 +76,19 @@ class Rules:
         self._rules: dict[tuple[str, int], list[tuple[re.Pattern[str], Rule]]] = {}
         for route in routes:
             pattern, _, _ = compile_path(route.path)
+            slashes = ANY_NUMBER if ":path}" in route.path else route.path.count("/")
             for method in getattr(route, "methods", None) or {"WEBSOCKET"}:
-                self._rules.setdefault((method, route.path.count("/")), []).append((pattern, _rule_of(route)))
+                self._rules.setdefault((method, slashes), []).append((pattern, _rule_of(route)))
 
     def __iter__(self) -> Iterator[tuple[str, str, Rule]]:
         for (method, _), rules in self._rules.items():
             yield from ((method, pattern.pattern, rule) for pattern, rule in rules)
 
     def find(self, method: str, path: str) -> tuple[Rule, dict[str, str]] | None:
-        for pattern, rule in self._rules.get((method, path.count("/")), ()):
-            if found := pattern.match(path):
-                return rule, found.groupdict()
+        for slashes in (path.count("/"), ANY_NUMBER):
+            for pattern, rule in self._rules.get((method, slashes), ()):
+                if found := pattern.match(path):
+                    return rule, found.groupdict()
         return None
 
 

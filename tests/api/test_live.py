@@ -258,6 +258,17 @@ def test_who_listens_is_told_of_progress_and_of_what_waits_for_a_person(client: 
     assert (pending["node_id"], pending["title"]) == ("look", "Is this right?")
 
 
+def test_who_listens_may_say_anything(client: TestClient) -> None:
+    workflow_id = save(client, line(function("greet")))
+
+    with client.websocket_connect(WS) as socket:
+        socket.send_text("hello")
+        socket.send_bytes(b"\x01")
+        execute(client, workflow_id)
+
+        told(socket, "task_started", "task_complete")
+
+
 def test_a_page_of_another_site_cannot_listen(client: TestClient) -> None:
     with pytest.raises(WebSocketDisconnect), client.websocket_connect(WS, headers={"Origin": "http://evil.example"}):
         pass

@@ -1,6 +1,7 @@
 """What waits for a person, and the answers to it."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
@@ -83,6 +84,17 @@ def test_an_answer_that_is_not_what_was_asked_for_is_refused_with_every_problem(
     assert answer.status_code == 422
     assert {problem["pointer"] for problem in answer.json()["errors"]} == {"/decision", "/output/words"}
     assert client.get("/reviews").json()["total"] == 1
+
+
+def test_a_node_may_be_called_anything(client: TestClient) -> None:
+    names = "net/gross", "/review", "50 % off?", "Prüfung #2"
+    for name in names:
+        execution_id = asking(client, line({"id": name, "type": "review", "title": "Right?"}, name=name))
+
+        answer = decide(client, execution_id, quote(name, safe=""), decision="approve")
+
+        assert answer.status_code == 200, answer.text
+        assert end_of(client, execution_id)["status"] == "completed"
 
 
 def test_of_two_answers_at_once_one_wins_and_the_other_is_told(client: TestClient) -> None:

@@ -124,10 +124,10 @@ async def _send(socket: WebSocket, nova: Nova, board: Board, since: datetime | N
 
 async def _read_or_end(socket: WebSocket, sending: "asyncio.Task[None]") -> None:
     """Who listens has nothing to say but that it goes."""
-    reading = asyncio.create_task(socket.receive_text())
+    reading = asyncio.create_task(socket.receive())
     await asyncio.wait({reading, sending}, return_when=asyncio.FIRST_COMPLETED)
-    if reading.done():
-        reading.result()
+    if reading.done() and reading.result()["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect
     reading.cancel()
 
 

@@ -36,7 +36,7 @@ def list_reviews(nova: Installed, who: Who, limit: Limit = 50, skip: Skip = 0) -
 
 
 @router.post(
-    "/executions/{execution_id}/nodes/{node_id}/review",
+    "/executions/{execution_id}/nodes/{node_id:path}/review",
     dependencies=[RUN],
     responses={200: {"model": Execution}, **PROBLEMS},
 )
