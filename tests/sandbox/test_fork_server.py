@@ -129,6 +129,17 @@ def test_a_wait_for_a_place_is_told_apart_and_can_be_cancelled() -> None:
         executor.close()
 
 
+def test_code_goes_on_when_every_process_of_the_container_is_told_to_end(own_executor: ForkServerExecutor) -> None:
+    def tell_all(_: float, pid: str) -> None:
+        for each in (int(pid), own_executor.server_pid):
+            os.kill(each, signal.SIGTERM)
+
+    code = "import os, time\nprogress(0, str(os.getpid()))\ntime.sleep(0.5)\ncontext['done'] = True"
+    request = CodeRequest(code, "action", {}, on_progress=tell_all)
+
+    assert own_executor.run(request, threading.Event()).changes == {"done": True}
+
+
 # From one attempt to the next.
 
 

@@ -59,12 +59,14 @@ def shut_in(walls: Walls, order: Order) -> None:
 
 
 def live(walls: Walls, order: Order, pipes: tuple[int, int, int], parent: int) -> NoReturn:
-    """`pipes` are those of the request, of the answer and of the output."""
+    """`pipes` are those of the request, of the answer and of the output.
+
+    It ignores SIGTERM and SIGINT as the fork server does: where a platform tells every process in its container to end,
+    the code goes on for the grace that Nova gives its run.
+    """
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
     descriptors.keep_only(*pipes, folders=walls.folders)
     os.chdir("/")
     shut_in(walls, order)

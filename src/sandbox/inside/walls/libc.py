@@ -6,6 +6,7 @@ import os
 
 from .syscalls import ARCHITECTURES, NUMBERS
 
+MACHINE = os.uname().machine
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.syscall.restype = ctypes.c_long
 
@@ -19,7 +20,7 @@ def number(name: str, machine: str) -> int | None:
 
 
 def syscall(name: str, *arguments: object) -> int:
-    which = number(name, os.uname().machine)
+    which = number(name, MACHINE)
     if which is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), name)
     return _checked(LIBC.syscall(ctypes.c_long(which), *arguments))
