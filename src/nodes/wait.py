@@ -45,8 +45,8 @@ class Wait(NodeConfig):
 
 
 def _read(value: Json) -> datetime:
-    """Raises TypeError, ValueError for what is no moment."""
+    """In UTC, as rows keep it. Raises TypeError, ValueError, OverflowError for what is no moment."""
     if not isinstance(value, str):
         raise TypeError(f"expected a moment such as 2026-12-01T08:00:00Z, got {value!r}")
     moment = datetime.fromisoformat(value.strip())
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

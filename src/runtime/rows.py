@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from src.core.outcome import (
@@ -96,7 +96,7 @@ def blob_rows(found: dict[str, str], now: datetime) -> list[Row]:
 
 def timestamp(at: datetime) -> str:
     """UTC, in the one form that both databases read."""
-    return at.isoformat(" ", "microseconds")[:26]
+    return (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(" ", "microseconds")[:26]
 
 
 def _attempt_row(claim: Claim, attempt: Attempt, blobs: list[Row]) -> Row:

@@ -138,6 +138,29 @@ def test_a_wait_is_woken_when_its_time_has_come(client: TestClient) -> None:
     assert ended(client, execution_id)["status"] == "completed"
 
 
+@pytest.mark.parametrize(
+    ("until", "wakes_at"),
+    [
+        ("2099-12-01T08:00:00+05:30", "2099-12-01T02:30:00.000000Z"),
+        ("2099-12-01T08:00:00-05:00", "2099-12-01T13:00:00.000000Z"),
+        ("2099-12-01T08:00:00", "2099-12-01T08:00:00.000000Z"),
+    ],
+)
+def test_a_moment_is_meant_in_the_zone_that_it_names(client: TestClient, until: str, wakes_at: str) -> None:
+    execution_id = begun(client, line({"id": "pause", "type": "wait", "until": until}, name="waits"))
+
+    eventually(lambda: status(client, execution_id) == "waiting", what="the wait")
+
+    assert client.get(f"/executions/{execution_id}").json()["wake_at"] == wakes_at
+
+
+@pytest.mark.parametrize("until", ["9999-12-31T23:00:00-05:00", "0001-01-01T00:00:00+05:00"])
+def test_a_moment_beyond_all_calendars_fails_the_node(client: TestClient, until: str) -> None:
+    found = run(client, line({"id": "pause", "type": "wait", "until": until}, name="waits")).json()
+
+    assert (found["status"], found["error"]["type"]) == ("failed", "OverflowError")
+
+
 def test_a_paused_workflow_takes_new_runs_only_into_the_queue(client: TestClient) -> None:
     workflow_id = save(client, line(name="held"))
     paused = client.patch(f"/workflows/{workflow_id}", json={"paused": True})
