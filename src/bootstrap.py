@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from src.core.engine import GraphEngine, NodeChange
 from src.core.failpoint import arm
+from src.core.slice import Place
 from src.core.status import Mode
 from src.database import Database
 from src.extensions import find_packages, load_functions
 from src.logs import keep_out_of_logs
 from src.nodes import InstalledKinds
 from src.nodes.policy import CodePolicy
-from src.nova import Nova, Role
+from src.nodes.workshop import InstalledWorkshop
+from src.nova import Nova, Role, Running
 from src.outside.breaker import Breakers
 from src.outside.outside import Outside
 from src.runtime.audit import Audit
@@ -32,7 +35,7 @@ from src.runtime.keyring import Keyring
 from src.runtime.keys import Keys
 from src.runtime.leases import Leases, recover
 from src.runtime.ledger import Ledger
-from src.runtime.live.parts import make_live
+from src.runtime.live.parts import Live, make_live
 from src.runtime.live.signals import Signals
 from src.runtime.metrics import Metrics
 from src.runtime.presence import Presence
@@ -66,129 +69,89 @@ MODES = {Role.WEB: Mode.BACKGROUND, Role.WORKER: Mode.CELERY, Role.COMMAND: Mode
 """How an execution runs that such a process takes out of the queue."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What the parts of a process stand on, and whom they tell of what they do."""
+
+    settings: Settings
+    role: Role
+    database: Database
+    tally: Tally
+    signals: Signals
+    leases: Leases
+    processes: Processes
+    drain: Drain
+    celery: "Celery | None"
+    """None where the switch is off."""
+
+    @property
+    def queued_as(self) -> Mode:
+        """How an execution runs that goes straight into the queue."""
+        return Mode.BACKGROUND if self.celery is None else Mode.CELERY
+
+
+@dataclass(frozen=True, slots=True)
+class _Queueing:
+    """What waits for a runner, and what brings it there."""
+
+    queue: Queue
+    wakes: Wakes
+    here: LocalBell
+
+
+@dataclass(frozen=True, slots=True)
+class _Nodes:
+    """What workflows consist of, and where that runs."""
+
+    workflows: Workflows
+    workshop: InstalledWorkshop
+    sandbox: Sandbox
+    outside: Outside
+
+
 def build(
     settings: Settings, role: Role = Role.COMMAND, *, watch: Callable[[NodeChange], None] = lambda _: None
 ) -> Nova:
-    """Plug the parts together. Opens nothing."""
+    """Plug the parts together, each after those that it needs. Opens nothing."""
     _prepare_process(settings)
-    database = Database(settings.database_url, pool_size=settings.database_pool_size)
-    tally = Tally(database, Figures(database))
-    sandbox = _sandbox(settings, tally.spawned)
-    outside = _outside(settings)
-    kinds = InstalledKinds(
-        sandbox,
-        load_functions(settings.nova_functions),
-        lambda _: outside.bridge,
-        outside,
-        find_workflow=lambda which: workflows.callee(which),  # noqa: PLW0108 -- these two know each other
-    )
-    workflows = Workflows(database, kinds)
+    ground = _ground(settings, role, watch)
+    database, changed = ground.database, ground.signals.changed
     clients, vault = Clients(database), Vault(database, Keyring(settings.credential_keys, database.url))
-    leases = Leases(database, owner=own_name(), seconds=settings.lease_seconds)
-    ledger = Ledger(database, lease_seconds=settings.lease_seconds, patience_seconds=settings.database_patience_seconds)
-    signals = Signals(watch)
-    store = SqlStore(
-        database,
-        ledger,
-        leases,
-        workflows.graph,
-        mode=MODES[role],
-        credentials_of=vault.of_client,
-        settled=lambda claim, verdict: wakes.settled(claim, verdict),  # noqa: PLW0108 -- it is made further down
-        signals=signals,
-        tend=lambda parent_id: wakes.children.tend(parent_id),  # noqa: PLW0108
-        tally=tally,
-    )
-    node_threads = ThreadPoolExecutor(2 * settings.inline_threads, thread_name_prefix="node")
-    engine = GraphEngine(
-        store,
-        kinds,
-        threads=node_threads,
-        node_concurrency=settings.node_concurrency,
-        max_output_bytes=settings.max_output_bytes,
-        watch=signals.watch,
-    )
-    processes = Processes(database, own_id=leases.owner, role=role, gauges=tally.figures.now)
-    drain = Drain(
-        grace_seconds=settings.shutdown_grace_seconds,
-        announce=processes.leave,
-        give_up=lambda: queue.ring(*leases.give_up()),
-    )
-    celery = _celery(settings)
-    inline = RunPool(threads=settings.inline_threads, backlog=settings.inline_backlog)
-    background = RunPool(threads=settings.background_threads, backlog=MAX_RUNG, name="background")
-    here = LocalBell(background, lambda execution_id: dispatcher.take(execution_id), is_open=drain.is_not_begun)  # noqa: PLW0108 -- the two know each other
-    queue = Queue(database, _bell(settings, role, celery, here, processes))
-    wakes = Wakes(database, queue, Children(database, queue, leases.lose, signals.changed))
-    queued_as = Mode.BACKGROUND if celery is None else Mode.CELERY
-    executions = Executions(database, workflows, clients, max_context_bytes=settings.max_context_bytes)
-    firing = Firing(database, workflows, executions, store, queue, queued_as=queued_as, announce=signals.changed)
-    dispatcher = Dispatcher(
-        store,
-        engine,
-        queue,
-        inline,
-        forecast=Forecast(database),
-        drain=drain,
-        turn=Turn(settings.slice_seconds, settings.slice_nodes, "worker" if role is Role.WORKER else "anywhere"),
-        queued_as=queued_as,
-        hops=celery is not None,
-    )
-    duties: dict[str, Callable[[], object]] = {
-        "processes": processes.beat,
-        "leases": lambda: tally.recovered(recover(database)),
-        "wakes": wakes.wake_due,
-        "schedules": firing.fire_due,
-        "queue": queue.ring_due,
-        "housekeeping": Housekeeping(database, settings.keep_runs_days, settings.keep_events_days).tidy,
-    }
-    live = make_live(
-        database,
-        signals,
-        redis_url=settings.broker_url,
-        verify_tls=settings.verifies_tls,
-        owner=leases.owner,
-        is_over=drain.is_begun,
-    )
+    queueing = _queueing(ground)
+    queue, wakes = queueing.queue, queueing.wakes
+    nodes = _nodes(ground)
+    running = _running(ground, queueing, nodes, vault)
+    queueing.here.answer_with(running.dispatcher.take)  # the circle: what runs wakes others, who are rung for, and run
+    executions = Executions(database, nodes.workflows, clients, max_context_bytes=settings.max_context_bytes)
+    live = _live(ground)
     return Nova(
         settings=settings,
         database=database,
-        kinds=kinds,
-        sandbox=sandbox,
-        outside=outside,
+        processes=ground.processes,
+        drain=ground.drain,
+        queue=queue,
+        workers=_workers(ground, queue),
+        workflows=nodes.workflows,
+        workshop=nodes.workshop,
+        sandbox=nodes.sandbox,
         policy=_policy(settings),
-        workflows=workflows,
+        dispatcher=running.dispatcher,
         clients=clients,
+        executions=executions,
+        reruns=Reruns(database, executions, running.store, queue, ground.queued_as, changed),
+        schedules=Schedules(database, executions),
+        control=_control(ground, queueing),
+        reviews=_reviews(ground, wakes, vault),
         vault=vault,
         keys=Keys(database, settings.nova_api_key.get_secret_value(), settings.cookie_secret),
-        executions=executions,
-        dispatcher=dispatcher,
-        queue=queue,
-        control=Control(
-            database, queue, leases.lose, signals.changed, child_ended=wakes.child_ended, stopped=tally.stopped
-        ),
-        reviews=Reviews(database, wakes, max_output_bytes=settings.max_output_bytes, credentials_of=vault.of_client),
         audit=Audit(database),
-        schedules=Schedules(database, executions),
         stats=Stats(database),
-        metrics=Metrics(
-            database,
-            queue,
-            tally.figures,
-            gauges_of(database, inline, background, live.hub) | {"circuits_open": outside.breakers.count_open},
-        ),
-        triggers=Triggers(database, settings.platform, recent_checks, workers_are_on=celery is not None),
-        reruns=Reruns(database, executions, store, queue, queued_as, signals.changed),
-        processes=processes,
-        drain=drain,
-        workers=_workers(celery, database, queue, processes),
-        _wakes=wakes,
-        _background=background,
-        sweeper=Sweeper(duties, seconds=settings.sweep_seconds, told=tally.swept),
+        triggers=Triggers(database, settings.platform, recent_checks, workers_are_on=ground.celery is not None),
+        metrics=_metrics(ground, queueing, nodes.outside, running, live),
         live=live,
-        _leases=leases,
-        _ledger=ledger,
-        _node_threads=node_threads,
+        sweeper=_sweeper(ground, queueing, _firing(ground, executions, running.store, queue)),
+        _running=running,
+        _wakes=wakes,
         _presence=Presence(database),
     )
 
@@ -199,50 +162,48 @@ def _prepare_process(settings: Settings) -> None:
         arm(settings.failpoint)
 
 
-def _celery(settings: Settings) -> "Celery | None":
-    if settings.broker_url is None:
-        return None
-    from src.runtime.broker import make_celery  # noqa: PLC0415 -- who has no broker does not pay for its library
-
-    return make_celery(broker_of(settings, settings.broker_url))
-
-
-def broker_of(settings: Settings, url: str) -> "Broker":
-    from src.runtime.broker import Broker  # noqa: PLC0415
-
-    return Broker(
-        url,
-        result_backend=settings.celery_result_backend or None,
-        result_expires_seconds=settings.celery_result_expires_seconds,
-        verify_tls=settings.verifies_tls,
-        soft_limit_seconds=settings.worker_soft_limit_seconds,
-        hard_limit_seconds=settings.worker_hard_limit_seconds,
-        shutdown_seconds=settings.shutdown_grace_seconds,
-        max_tasks_per_child=settings.worker_max_tasks_per_child,
-        queues=settings.queues,
+def _ground(settings: Settings, role: Role, watch: Callable[[NodeChange], None]) -> _Ground:
+    database = Database(settings.database_url, pool_size=settings.database_pool_size)
+    tally = Tally(database, Figures(database))
+    leases = Leases(database, owner=own_name(), seconds=settings.lease_seconds)
+    return _Ground(
+        settings,
+        role,
+        database,
+        tally,
+        Signals(watch),
+        leases,
+        Processes(database, own_id=leases.owner, role=role, gauges=tally.figures.now),
+        Drain(grace_seconds=settings.shutdown_grace_seconds),
+        _celery(settings),
     )
 
 
-def _workers(celery: "Celery | None", database: Database, queue: Queue, processes: Processes) -> Workers | None:
-    if celery is None:
-        return None
-    from src.runtime.broker import count_answers  # noqa: PLC0415
+def _queueing(ground: _Ground) -> _Queueing:
+    background = RunPool(threads=ground.settings.background_threads, backlog=MAX_RUNG, name="background")
+    here = LocalBell(background, is_open=ground.drain.is_not_begun)
+    queue = Queue(ground.database, _bell(ground, here))
+    children = Children(ground.database, queue, ground.leases.lose, ground.signals.changed)
+    return _Queueing(queue, Wakes(ground.database, queue, children), here)
 
-    return Workers(database, queue, processes, lambda: count_answers(celery))
 
-
-def _bell(settings: Settings, role: Role, celery: "Celery | None", here: Bell, processes: Processes) -> Bell:
+def _bell(ground: _Ground, here: Bell) -> Bell:
     """Who hears of what is queued: the workers, this process, or nobody where a command runs what it runs itself."""
-    if role is Role.COMMAND and celery is None:
-        return Silence()
-    if celery is None:
-        return here
+    if ground.celery is None:
+        return Silence() if ground.role is Role.COMMAND else here
     from src.runtime.broker import CeleryBell  # noqa: PLC0415
 
-    workers = CeleryBell(celery)
-    if role is not Role.WEB or settings.queue_fallback == "wait":
+    workers = CeleryBell(ground.celery)
+    if ground.role is not Role.WEB or ground.settings.queue_fallback == "wait":
         return workers
-    return FallbackBell(workers, here, are_there_workers=processes.are_there_workers)
+    return FallbackBell(workers, here, are_there_workers=ground.processes.are_there_workers)
+
+
+def _nodes(ground: _Ground) -> _Nodes:
+    sandbox, outside = _sandbox(ground.settings, ground.tally.spawned), _outside(ground.settings)
+    functions = load_functions(ground.settings.nova_functions)
+    workflows = Workflows(ground.database, InstalledKinds(functions))
+    return _Nodes(workflows, InstalledWorkshop(sandbox, functions, outside, workflows.callee), sandbox, outside)
 
 
 def _sandbox(settings: Settings, spawned: Callable[[float], None]) -> Sandbox:
@@ -270,4 +231,151 @@ def _policy(settings: Settings) -> CodePolicy:
         network=bool(settings.network_ports),
         max_memory_mb=settings.sandbox_max_memory_mb,
         max_timeout_seconds=settings.sandbox_max_timeout_seconds,
+    )
+
+
+def _running(ground: _Ground, queueing: _Queueing, nodes: _Nodes, vault: Vault) -> Running:
+    settings = ground.settings
+    patience_seconds = settings.database_patience_seconds
+    ledger = Ledger(ground.database, lease_seconds=settings.lease_seconds, patience_seconds=patience_seconds)
+    store = _store(ground, ledger, nodes.workflows, queueing.wakes, vault)
+    node_threads = ThreadPoolExecutor(2 * settings.inline_threads, thread_name_prefix="node")
+    engine = _engine(ground, store, nodes.workshop, node_threads)
+    inline = RunPool(threads=settings.inline_threads, backlog=settings.inline_backlog)
+    dispatcher = _dispatcher(ground, store, engine, queueing.queue, inline)
+    return Running(store, dispatcher, inline, queueing.here.pool, node_threads, ground.leases, ledger)
+
+
+def _store(ground: _Ground, ledger: Ledger, workflows: Workflows, wakes: Wakes, vault: Vault) -> SqlStore:
+    return SqlStore(
+        ground.database,
+        ledger,
+        ground.leases,
+        workflows.graph,
+        mode=MODES[ground.role],
+        credentials_of=vault.of_client,
+        settled=wakes.settled,
+        signals=ground.signals,
+        tend=wakes.children.tend,
+        tally=ground.tally,
+    )
+
+
+def _engine(
+    ground: _Ground, store: SqlStore, workshop: InstalledWorkshop, node_threads: ThreadPoolExecutor
+) -> GraphEngine:
+    return GraphEngine(
+        store,
+        workshop,
+        threads=node_threads,
+        node_concurrency=ground.settings.node_concurrency,
+        max_output_bytes=ground.settings.max_output_bytes,
+        watch=ground.signals.watch,
+    )
+
+
+def _dispatcher(ground: _Ground, store: SqlStore, engine: GraphEngine, queue: Queue, inline: RunPool) -> Dispatcher:
+    settings = ground.settings
+    place: Place = "worker" if ground.role is Role.WORKER else "anywhere"
+    return Dispatcher(
+        store,
+        engine,
+        queue,
+        inline,
+        forecast=Forecast(ground.database),
+        drain=ground.drain,
+        turn=Turn(settings.slice_seconds, settings.slice_nodes, place),
+        queued_as=ground.queued_as,
+        hops=ground.celery is not None,
+    )
+
+
+def _firing(ground: _Ground, executions: Executions, store: SqlStore, queue: Queue) -> Firing:
+    return Firing(
+        ground.database,
+        executions.workflows,
+        executions,
+        store,
+        queue,
+        queued_as=ground.queued_as,
+        announce=ground.signals.changed,
+    )
+
+
+def _control(ground: _Ground, queueing: _Queueing) -> Control:
+    return Control(
+        ground.database,
+        queueing.queue,
+        ground.leases.lose,
+        ground.signals.changed,
+        child_ended=queueing.wakes.child_ended,
+        stopped=ground.tally.stopped,
+    )
+
+
+def _reviews(ground: _Ground, wakes: Wakes, vault: Vault) -> Reviews:
+    max_bytes = ground.settings.max_output_bytes
+    return Reviews(ground.database, wakes, max_output_bytes=max_bytes, credentials_of=vault.of_client)
+
+
+def _sweeper(ground: _Ground, queueing: _Queueing, firing: Firing) -> Sweeper:
+    settings, database = ground.settings, ground.database
+    duties: dict[str, Callable[[], object]] = {
+        "processes": ground.processes.beat,
+        "leases": lambda: ground.tally.recovered(recover(database)),
+        "wakes": queueing.wakes.wake_due,
+        "schedules": firing.fire_due,
+        "queue": queueing.queue.ring_due,
+        "housekeeping": Housekeeping(database, settings.keep_runs_days, settings.keep_events_days).tidy,
+    }
+    return Sweeper(duties, seconds=settings.sweep_seconds, told=ground.tally.swept)
+
+
+def _live(ground: _Ground) -> Live:
+    return make_live(
+        ground.database,
+        ground.signals,
+        redis_url=ground.settings.broker_url,
+        verify_tls=ground.settings.verifies_tls,
+        owner=ground.leases.owner,
+        is_over=ground.drain.is_begun,
+    )
+
+
+def _metrics(ground: _Ground, queueing: _Queueing, outside: Outside, running: Running, live: Live) -> Metrics:
+    gauges = gauges_of(ground.database, running.inline, running.background, live.hub)
+    gauges["circuits_open"] = outside.breakers.count_open
+    return Metrics(ground.database, queueing.queue, ground.tally.figures, gauges)
+
+
+def _workers(ground: _Ground, queue: Queue) -> Workers | None:
+    celery = ground.celery
+    if celery is None:
+        return None
+    from src.runtime.broker import count_answers  # noqa: PLC0415
+
+    return Workers(ground.database, queue, ground.processes, lambda: count_answers(celery))
+
+
+def _celery(settings: Settings) -> "Celery | None":
+    if settings.broker_url is None:
+        return None
+    from src.runtime.broker import make_celery  # noqa: PLC0415 -- who has no broker does not pay for its library
+
+    return make_celery(broker_of(settings, settings.broker_url))
+
+
+def broker_of(settings: Settings, url: str) -> "Broker":
+    from src.runtime.broker import Broker  # noqa: PLC0415
+
+    return Broker(
+        url,
+        result_backend=settings.celery_result_backend or None,
+        result_expires_seconds=settings.celery_result_expires_seconds,
+        verify_tls=settings.verifies_tls,
+        soft_limit_seconds=settings.worker_soft_limit_seconds,
+        hard_limit_seconds=settings.worker_hard_limit_seconds,
+        shutdown_seconds=settings.shutdown_grace_seconds,
+        max_tasks_per_child=settings.worker_max_tasks_per_child,
+        queues=settings.queues,
     )

@@ -10,10 +10,9 @@ from src.core.errors import DefinitionError, Problem, ValueRefused
 from src.core.values import plain_object
 from src.database import Database, check_schema, prepare
 from src.formats import Definition, read_definition
-from src.nodes import InstalledKinds
 from src.nodes.calling import called_by
 from src.nodes.policy import CodePolicy
-from src.outside.outside import Outside
+from src.nodes.workshop import InstalledWorkshop
 from src.runtime.audit import Audit
 from src.runtime.clients import Clients
 from src.runtime.control import Control
@@ -34,6 +33,7 @@ from src.runtime.reviews import Reviews
 from src.runtime.run_pool import RunPool
 from src.runtime.schedules import Schedules
 from src.runtime.stats import Stats
+from src.runtime.store import SqlStore
 from src.runtime.sweeper import Sweeper
 from src.runtime.wakes import Wakes
 from src.runtime.workers import Workers
@@ -58,41 +58,59 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """The parts that run executions, and that hold them meanwhile."""
+
+    store: SqlStore
+    dispatcher: Dispatcher
+    inline: RunPool
+    """The threads of the runs inside requests."""
+    background: RunPool
+    node_threads: ThreadPoolExecutor
+    leases: Leases
+    ledger: Ledger
+
+    def close(self) -> None:
+        """What runs goes on to its end, and is held and kept until then."""
+        self.dispatcher.close()
+        self.background.close()
+        self.node_threads.shutdown()
+        self.leases.close()
+        self.ledger.close()
+
+
+@dataclass(frozen=True, slots=True)
 class Nova:
     """The wired parts of one process. Nothing is connected, created or started before `start`."""
 
     settings: Settings
     database: Database
-    kinds: InstalledKinds
-    sandbox: Sandbox
-    outside: Outside
-    policy: CodePolicy
-    workflows: Workflows
-    clients: Clients
-    vault: Vault
-    keys: Keys
-    executions: Executions
-    dispatcher: Dispatcher
-    queue: Queue
-    control: Control
-    reviews: Reviews
-    audit: Audit
-    schedules: Schedules
-    metrics: Metrics
-    stats: Stats
-    triggers: Triggers
-    reruns: Reruns
     processes: Processes
     drain: Drain
+    queue: Queue
     workers: Workers | None
     """None where the switch is off."""
-    sweeper: Sweeper
+    workflows: Workflows
+    workshop: InstalledWorkshop
+    sandbox: Sandbox
+    policy: CodePolicy
+    dispatcher: Dispatcher
+    clients: Clients
+    executions: Executions
+    reruns: Reruns
+    schedules: Schedules
+    control: Control
+    reviews: Reviews
+    vault: Vault
+    keys: Keys
+    audit: Audit
+    stats: Stats
+    triggers: Triggers
+    metrics: Metrics
     live: Live
+    sweeper: Sweeper
+    _running: Running
     _wakes: Wakes
-    _background: RunPool
-    _leases: Leases
-    _ledger: Ledger
-    _node_threads: ThreadPoolExecutor
     _presence: Presence
 
     def open(self) -> None:
@@ -107,13 +125,13 @@ class Nova:
         """
         self.open()
         self.vault.check()
-        self._presence.enter(lambda: recover(self.database, alive=self._leases.owner))
+        self._presence.enter(lambda: recover(self.database, alive=self._running.leases.owner))
 
     def serve(self, *, sweep: bool = True) -> None:
         """Likewise, to stay: take what is queued, and be ready to be told that the process is about to end."""
         self.start()
         self.keys.say_who_may_come_in(asks_for_keys=self.settings.asks_for_keys)
-        self.drain.watch()
+        self.drain.watch(announce=self.processes.leave, give_up=self._give_up)
         if sweep:
             self.sweeper.start()
 
@@ -177,13 +195,13 @@ class Nova:
         if self.settings.sandbox_min_level is None:
             self.sandbox.require(Level.SECCOMP)
 
+    def _give_up(self) -> None:
+        """This process is about to end: what still runs here is another's to do, at once."""
+        self.queue.ring(*self._running.leases.give_up())
+
     def close(self) -> None:
         self.sweeper.close()
-        self.dispatcher.close()
-        self._background.close()
-        self._node_threads.shutdown()
-        self._leases.close()
-        self._ledger.close()
+        self._running.close()
         self.live.close()
         self.sandbox.close()
         self.metrics.figures.flush()

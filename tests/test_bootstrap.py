@@ -136,7 +136,7 @@ def test_a_new_sqlite_file_gets_its_tables_at_start(tmp_path: Path) -> None:
 def test_code_runs_behind_walls_wherever_the_server_listens(tmp_path: Path, settings: dict[str, Any]) -> None:
     nova = build(Settings(database_url=f"sqlite:///{tmp_path / 'nova.db'}", **settings))
 
-    level = nova.kinds.sandbox.level
+    level = nova.sandbox.level
 
     assert level in (Level.FULL, Level.SECCOMP) if sys.platform == "linux" else Level.WEAK
     nova.close()

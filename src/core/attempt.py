@@ -9,14 +9,14 @@ from traceback import StackSummary, TracebackException
 
 from src.core.classify import NeedsReview, Transient, class_of_exception
 from src.core.errors import ValueRefused
-from src.core.node import Kinds, Node, Visit
+from src.core.node import Node, Visit, Workshop
 from src.core.outcome import Attempt, Context, Failed, NodeError, Outcome, Succeeded, Waiting
 from src.core.values import plain_object
 
 
 class Attempting:
-    def __init__(self, kinds: Kinds, *, max_output_bytes: int, now: Callable[[], datetime]) -> None:
-        self._kinds = kinds
+    def __init__(self, workshop: Workshop, *, max_output_bytes: int, now: Callable[[], datetime]) -> None:
+        self._workshop = workshop
         self._max_output_bytes = max_output_bytes
         self._now = now
 
@@ -28,7 +28,7 @@ class Attempting:
 
     def _outcome(self, node: Node, visit: Visit) -> Outcome:
         try:
-            outcome = self._kinds.run(node, visit)
+            outcome = self._workshop.run(node, visit)
             if isinstance(outcome, Waiting) and outcome.children:
                 return self._with_children(outcome)
             return self._kept(outcome) if outcome.output else self._with_branch(outcome)

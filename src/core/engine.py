@@ -13,7 +13,7 @@ from typing import NamedTuple
 from src.core.about import about
 from src.core.attempt import Attempting
 from src.core.errors import LeaseLost
-from src.core.node import Kinds, Node, Visit
+from src.core.node import Node, Visit, Workshop
 from src.core.outcome import Attempt, ErrorClass, Failed, NodeError, WaitFor, Waiting
 from src.core.retry import DEFAULT_RETRY
 from src.core.review import reviewed
@@ -55,7 +55,7 @@ class GraphEngine:
     def __init__(
         self,
         store: Store,
-        kinds: Kinds,
+        workshop: Workshop,
         *,
         threads: ThreadPoolExecutor,
         node_concurrency: int,
@@ -66,8 +66,8 @@ class GraphEngine:
         chance: Callable[[], float] = random.SystemRandom().random,  # no state, which a fork would double
     ) -> None:
         self._store = store
-        self._kinds = kinds
-        self._attempting = Attempting(kinds, max_output_bytes=max_output_bytes, now=now)
+        self._workshop = workshop
+        self._attempting = Attempting(workshop, max_output_bytes=max_output_bytes, now=now)
         self._threads = threads
         self._node_concurrency = node_concurrency
         self._watch = watch
@@ -95,7 +95,7 @@ class GraphEngine:
             return None
         finally:
             run.claim.lost.set()  # whatever is still under way works for nobody
-            self._kinds.forget(run.claim.execution_id)
+            self._workshop.forget(run.claim.execution_id)
             self._store.forget(run.claim)
 
     def begin(self, execution_id: int, slice_: Slice | None = None) -> Run | None:

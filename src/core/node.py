@@ -88,6 +88,10 @@ class Kinds(Protocol):
             DefinitionError: every problem, with pointers that start at the node.
         """
 
+
+class Workshop(Protocol):
+    """Where nodes run, with what this installation lends them."""
+
     def run(self, node: Node, visit: Visit) -> Outcome: ...
 
     def forget(self, execution_id: int) -> None:

@@ -1,16 +1,16 @@
 """The kinds of node, one file each, listed here by hand: a new kind is a file and a line."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from src.core.errors import DefinitionError, NotFound, Problem, pointer_to
-from src.core.node import Callee, Node, Visit
-from src.core.outcome import Json, Outcome
+from src.core.errors import DefinitionError, Problem, pointer_to
+from src.core.node import Node
+from src.core.outcome import Json
 from src.nodes.action import Action
 from src.nodes.agent import Agent
-from src.nodes.config import NodeConfig, NodeContext, Registered
+from src.nodes.config import NodeConfig, Registered
 from src.nodes.decision import Decision
 from src.nodes.email_fetch import EmailFetch
 from src.nodes.email_send import EmailSend
@@ -26,8 +26,6 @@ from src.nodes.start import Start
 from src.nodes.transform import Transform
 from src.nodes.wait import Wait
 from src.nodes.workflow import Workflow
-from src.outside.outside import Outside
-from src.sandbox.executor import CodeExecutor, HttpBridge
 
 KINDS: dict[str, type[NodeConfig]] = {
     "start": Start,
@@ -50,27 +48,11 @@ KINDS: dict[str, type[NodeConfig]] = {
 }
 
 
-def _no_workflow(which: int | str) -> Callee:
-    raise NotFound("workflow", which)
-
-
 class InstalledKinds:
-    """The kinds with what this installation lends them."""
+    """The kinds, as they are written where `functions` may be called."""
 
-    def __init__(
-        self,
-        sandbox: CodeExecutor,
-        functions: Mapping[str, Registered],
-        http: Callable[[Visit], HttpBridge | None] = lambda _: None,
-        outside: Outside | None = None,
-        find_workflow: Callable[[int | str], Callee] = _no_workflow,
-    ) -> None:
-        """`http`: what the code of a visit makes its calls through."""
-        self.sandbox = sandbox
+    def __init__(self, functions: Mapping[str, Registered]) -> None:
         self._functions = functions
-        self._http = http
-        self._outside = outside or Outside()
-        self._find_workflow = find_workflow
 
     def read(self, fields: Mapping[str, Json]) -> Node:
         """The node that `fields` describe; raises DefinitionError with every problem, pointers starting at the node."""
@@ -83,14 +65,6 @@ class InstalledKinds:
         except ValidationError as error:
             found = error.errors(include_url=False)
             raise DefinitionError(problem for each in found for problem in _problems(each, kind)) from None
-
-    def run(self, node: Node, visit: Visit) -> Outcome:
-        assert isinstance(node, NodeConfig)
-        lent = NodeContext(visit, self.sandbox, self._functions, self._outside, self._find_workflow, self._http(visit))
-        return node.looked_at(node.run(lent), visit)
-
-    def forget(self, execution_id: int) -> None:
-        self.sandbox.forget(execution_id)
 
 
 def _problems(found: ErrorDetails, kind: type[NodeConfig]) -> Iterator[Problem]:

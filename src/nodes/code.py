@@ -55,7 +55,7 @@ def run_code(
         network=node.network,
         execution_id=visit.execution_id,
         client_id=visit.client_id,
-        http=context.http,
+        http=context.outside.bridge,
         on_progress=visit.progress,
         credentials=context.credentials,
     )

@@ -13,7 +13,7 @@ from src.core.policy import QueueName
 from src.core.retry import RetryPolicy
 from src.nodes.template import compile_expression
 from src.outside.outside import Outside
-from src.sandbox.executor import CodeExecutor, HttpBridge
+from src.sandbox.executor import CodeExecutor
 
 Registered = Callable[..., Any]
 """A function of the deployment: `f(context)` or `f(context, node)`."""
@@ -28,8 +28,6 @@ class NodeContext(NamedTuple):
     outside: Outside
     find_workflow: Callable[[int | str], Callee]
     """By id or name; raises NotFound."""
-    http: HttpBridge | None = None
-    """What `http.request(...)` in code goes through; None where it may call nothing."""
 
     @property
     def context(self) -> Context:

@@ -14,31 +14,35 @@ from src.runtime.run_pool import RunPool
 class LocalBell:
     """Runs what is queued in background threads of this process, as far as there is room."""
 
-    def __init__(self, pool: RunPool, run: Callable[[int], object], *, is_open: Callable[[], bool]) -> None:
-        self._pool = pool
-        self._run = run
+    def __init__(self, pool: RunPool, *, is_open: Callable[[], bool]) -> None:
+        self.pool = pool
         self._is_open = is_open
+        self._run: Callable[[int], object] | None = None
         self._taken: set[int] = set()
         self._lock = threading.Lock()
 
+    def answer_with(self, run: Callable[[int], object]) -> None:
+        """From now on what is rung for is run by this."""
+        self._run = run
+
     def ring(self, queued: Queued) -> bool:
-        execution_id = queued.execution_id
-        if not self._is_open():
+        execution_id, run = queued.execution_id, self._run
+        if run is None or not self._is_open():
             return False
         with self._lock:
             if execution_id in self._taken:
                 return True
             self._taken.add(execution_id)
         try:
-            self._pool.submit(lambda: self._take(execution_id))
+            self.pool.submit(lambda: self._take(execution_id, run))
         except Busy:
             self._taken.discard(execution_id)
             return False
         return True
 
-    def _take(self, execution_id: int) -> None:
+    def _take(self, execution_id: int, run: Callable[[int], object]) -> None:
         self._taken.discard(execution_id)  # from here on a bell may mean that it came back into the queue
-        self._run(execution_id)
+        run(execution_id)
 
 
 class FallbackBell:

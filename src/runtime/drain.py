@@ -21,17 +21,20 @@ LINGER_SECONDS = 2.0
 class Drain:
     """Begun once, from a signal. Python cannot end a thread: where one still runs after all, the process ends hard."""
 
-    def __init__(self, *, grace_seconds: float, announce: Callable[[], object], give_up: Callable[[], object]) -> None:
+    def __init__(self, *, grace_seconds: float) -> None:
         self._grace_seconds = grace_seconds
-        self._announce = announce
-        self._give_up = give_up
         self._exit_code: int | None = None
         self._begun = threading.Event()
         self._given_up = threading.Event()
 
-    def watch(self) -> None:
-        """Be ready for `begin`, which starts no thread of its own: a signal handler must not."""
-        threading.Thread(target=self._see_it_through, name="drain", daemon=True).start()
+    def watch(self, *, announce: Callable[[], object], give_up: Callable[[], object]) -> None:
+        """Be ready for `begin`, which starts no thread of its own: a signal handler must not.
+
+        Args:
+            announce: called when it has begun.
+            give_up: called at the end of the grace, for what is still under way.
+        """
+        threading.Thread(target=self._see_it_through, args=(announce, give_up), name="drain", daemon=True).start()
 
     def begin(self, *, exit_code: int | None = None) -> None:
         """From now on nothing new is taken. Fit for a signal handler.
@@ -52,12 +55,12 @@ class Drain:
         """What runs here now runs for nobody."""
         return self._given_up.is_set()
 
-    def _see_it_through(self) -> None:
+    def _see_it_through(self, announce: Callable[[], object], give_up: Callable[[], object]) -> None:
         self._begun.wait()
         give_up_at = time.monotonic() + self._grace_seconds
-        self._tell(self._announce)
+        self._tell(announce)
         time.sleep(max(0.0, give_up_at - time.monotonic()))
-        self._tell(self._give_up)
+        self._tell(give_up)
         self._given_up.set()
         time.sleep(LINGER_SECONDS)
         if self._exit_code is not None:

@@ -14,12 +14,11 @@ from src.core.outcome import Json
 from src.core.policy import RunPolicy
 from src.nodes import InstalledKinds
 from src.nodes.config import Registered
-from src.sandbox.executor import RefusingExecutor
 from tests.builders import DefinitionDraft, random_definition
 from tests.core.strategies import RANDOMS
 
 FUNCTIONS: dict[str, Registered] = {"save": lambda context: None, "load": lambda context, node: None}
-KINDS = InstalledKinds(RefusingExecutor("nothing runs here"), FUNCTIONS)
+KINDS = InstalledKinds(FUNCTIONS)
 DRAFTS = RANDOMS.map(lambda random: random_definition(random, FUNCTIONS))
 
 

@@ -191,7 +191,7 @@ class House:
         with ThreadPoolExecutor(8) as threads:
             engine = GraphEngine(
                 Dying(store, when, calls_before),
-                nova.kinds,
+                nova.workshop,
                 threads=threads,
                 node_concurrency=8,
                 max_output_bytes=10**6,

@@ -6,7 +6,7 @@ import pytest
 
 from src.core.errors import DefinitionError
 from src.nodes.function import NodeInfo
-from tests.nodes.visits import Json, failed, kinds, succeeded, visit
+from tests.nodes.visits import Json, failed, kinds, succeeded, visit, workshop
 
 
 def calling(name: str, **fields: Any) -> Json:
@@ -72,7 +72,7 @@ def test_a_coroutine_is_no_answer() -> None:
 def test_a_function_that_is_missing_when_it_is_to_run_fails_its_node() -> None:
     node = kinds({"here": lambda context: None}).read({"id": "node", **calling("here")})
 
-    outcome = kinds({}).run(node, visit())
+    outcome = workshop({}).run(node, visit())
 
     assert "NOVA_FUNCTIONS" in str(outcome)
 

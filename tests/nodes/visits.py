@@ -11,19 +11,23 @@ from src.core.errors import DefinitionError
 from src.core.node import Visit
 from src.core.outcome import Failed, Outcome, Succeeded, Waiting
 from src.nodes import InstalledKinds
+from src.nodes.workshop import InstalledWorkshop
 from src.outside.outside import Outside
 from src.sandbox.executor import CodeExecutor
 from src.sandbox.subprocess_executor import SubprocessExecutor
 
 Json = dict[str, Any]
+Functions = dict[str, Callable[..., Any]]
 
 
-def kinds(
-    functions: dict[str, Callable[..., Any]] | None = None,
-    sandbox: CodeExecutor | None = None,
-    outside: Outside | None = None,
-) -> InstalledKinds:
-    return InstalledKinds(sandbox or SubprocessExecutor(), functions or {}, outside=outside)
+def kinds(functions: Functions | None = None) -> InstalledKinds:
+    return InstalledKinds(functions or {})
+
+
+def workshop(
+    functions: Functions | None = None, sandbox: CodeExecutor | None = None, outside: Outside | None = None
+) -> InstalledWorkshop:
+    return InstalledWorkshop(sandbox or SubprocessExecutor(), functions or {}, outside or Outside())
 
 
 def visit(
@@ -55,9 +59,9 @@ def visit(
 
 def outcome_of(fields: Json, context: Json | None = None, **about: Any) -> Outcome:
     """What a node of `fields` ends as when it sees `context`."""
-    installed = kinds(about.pop("functions", None), about.pop("sandbox", None), about.pop("outside", None))
-    node = installed.read({"id": "node", **fields})
-    return installed.run(node, visit(context, **about))
+    functions, sandbox, outside = (about.pop(name, None) for name in ("functions", "sandbox", "outside"))
+    node = kinds(functions).read({"id": "node", **fields})
+    return workshop(functions, sandbox, outside).run(node, visit(context, **about))
 
 
 def succeeded(fields: Json, context: Json | None = None, **about: Any) -> Succeeded:

@@ -26,7 +26,6 @@ from src.runtime.leases import Leases
 from src.runtime.ledger import Ledger
 from src.runtime.store import NewExecution, SqlStore
 from src.runtime.workflows import Draft, Workflows
-from src.sandbox.executor import RefusingExecutor
 from src.settings import Settings
 
 FUNCTIONS = "tests.runtime.functions"
@@ -66,7 +65,7 @@ class Parts:
         self, url: str, *, owner: str = "one", lease_seconds: float = 30.0, patience_seconds: float = PATIENCE_SECONDS
     ) -> None:
         self.database = Database(url)
-        self.kinds = InstalledKinds(RefusingExecutor("no code runs here"), load_functions([FUNCTIONS]))
+        self.kinds = InstalledKinds(load_functions([FUNCTIONS]))
         self.workflows = Workflows(self.database, self.kinds)
         self.leases = Leases(self.database, owner=owner, seconds=lease_seconds)
         self.ledger = Ledger(self.database, lease_seconds=lease_seconds, patience_seconds=patience_seconds)

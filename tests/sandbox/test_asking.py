@@ -14,7 +14,7 @@ from src.sandbox.executor import CodeExecutor, CodeRequest, CodeResult, HttpBrid
 from src.sandbox.fork_server import ForkServerExecutor
 from src.sandbox.server_process import Installation
 from src.sandbox.subprocess_executor import SubprocessExecutor
-from tests.nodes.visits import failed, kinds, visit
+from tests.nodes.visits import failed, kinds, visit, workshop
 
 Json = dict[str, Any]
 
@@ -199,10 +199,9 @@ def test_progress_that_nobody_wants_to_hear_does_no_harm(executor: CodeExecutor)
 
 def test_whoever_watches_a_node_hears_of_the_progress_of_its_code() -> None:
     heard: list[tuple[float, str]] = []
-    installed = kinds()
-    node = installed.read({"id": "node", "type": "action", "code": "progress(0.5, 'half')"})
+    node = kinds().read({"id": "node", "type": "action", "code": "progress(0.5, 'half')"})
 
-    installed.run(node, visit(progress=lambda *told: heard.append(told)))
+    workshop().run(node, visit(progress=lambda *told: heard.append(told)))
 
     assert heard == [(0.5, "half")]
 
