@@ -55,8 +55,9 @@ class Answer:
 
     @property
     def is_json(self) -> bool:
+        """It has a body that says so of itself: an answer to HEAD has none, nor has 204."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return kind == "application/json" or kind.endswith("+json")
+        return bool(self.body) and (kind == "application/json" or kind.endswith("+json"))
 
     def json(self) -> Json:
         """Raises ValueError for what is not JSON."""

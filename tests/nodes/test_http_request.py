@@ -181,6 +181,14 @@ def test_an_answer_that_is_no_text_is_kept_as_base64() -> None:
     assert output["node"]["body_base64"] == base64.b64encode(b"\x89PNG\xff\x00").decode()
 
 
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("DELETE", 204), ("POST", 200)])
+def test_an_answer_without_a_body_is_an_empty_text_whatever_it_calls_itself(method: str, status: int) -> None:
+    with http_peer(lambda _: Told(status, "", {"Content-Type": "application/json"})) as peer:
+        output = request(peer, method=method).output
+
+    assert (output["node"]["status"], output["node"]["body"]) == (status, "")
+
+
 def test_an_answer_that_is_not_the_json_it_says_it_is_fails_the_node() -> None:
     with http_peer(lambda _: Told(body="{", headers={"Content-Type": "application/json"})) as peer:
         assert refused(peer).error.type == "BadAnswer"
