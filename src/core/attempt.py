@@ -11,6 +11,7 @@ from src.core.classify import NeedsReview, Transient, class_of_exception
 from src.core.errors import ValueRefused
 from src.core.node import Node, Visit, Workshop
 from src.core.outcome import Attempt, Context, Failed, NodeError, Outcome, Succeeded, Waiting
+from src.core.retry import LONGEST_SECONDS
 from src.core.values import plain_object
 
 
@@ -60,17 +61,23 @@ class Attempting:
     def _failed(self, error: BaseException) -> Failed:
         told = replace(_told(error), error_class=class_of_exception(error))
         if isinstance(error, Transient):
-            told = replace(told, retry_after_seconds=error.retry_after_seconds)
+            told = replace(told, retry_after_seconds=_seconds(getattr(error, "retry_after_seconds", None)))
         return Failed(told, output=self._shown(error))
 
     def _shown(self, error: BaseException) -> Context:
         """What the person sees who must look at it."""
-        if not isinstance(error, NeedsReview) or not error.output:
+        output = getattr(error, "output", None) if isinstance(error, NeedsReview) else None
+        if not output:
             return {}
         try:
-            return plain_object(error.output, max_bytes=self._max_output_bytes)
+            return plain_object(output, max_bytes=self._max_output_bytes)
         except ValueRefused:  # then the input is all there is to see
             return {}
+
+
+def _seconds(said: object) -> float | None:
+    """What code says may be anything, and nothing where a class of its own leaves out what ours would have set."""
+    return float(min(said, LONGEST_SECONDS)) if isinstance(said, int | float) and said >= 0 else None
 
 
 def _told(error: BaseException) -> NodeError:

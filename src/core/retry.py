@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from src.core.outcome import ErrorClass, NodeError
 
+LONGEST_SECONDS = 366 * 86_400.0
+"""Between two attempts, whoever asks for more: later, no calendar may have a name for it."""
+
 
 class RetryPolicy(BaseModel):
     """How often, and how far apart, a transient failure is tried again."""
@@ -29,9 +32,16 @@ class RetryPolicy(BaseModel):
         """
         if error.error_class is not ErrorClass.TRANSIENT or failures >= self.max_attempts:
             return None
-        longest = min(self.max_delay_seconds, self.interval_seconds * self.backoff_rate ** min(failures - 1, 500))
+        longest = self._longest(failures)
         delay = longest * random() if self.jitter == "full" else longest
-        return max(delay, error.retry_after_seconds or 0.0)
+        return min(max(delay, error.retry_after_seconds or 0.0), LONGEST_SECONDS)
+
+    def _longest(self, failures: int) -> float:
+        try:
+            grown = self.interval_seconds * self.backoff_rate ** (failures - 1)
+        except OverflowError:
+            return self.max_delay_seconds
+        return min(self.max_delay_seconds, grown)
 
 
 DEFAULT_RETRY = RetryPolicy()

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.core.outcome import ErrorClass, NodeError
-from src.core.retry import RetryPolicy
+from src.core.retry import LONGEST_SECONDS, RetryPolicy
 
 TRANSIENT = NodeError("TimeoutError", "no answer", ErrorClass.TRANSIENT)
 EXACT = RetryPolicy(max_attempts=5, interval_seconds=2, backoff_rate=3, max_delay_seconds=30, jitter="none")
@@ -51,3 +51,16 @@ def test_a_delay_is_never_longer_than_the_longest(failures: int, chance: float) 
 
     assert delay is not None
     assert 0 <= delay <= 60
+
+
+@pytest.mark.parametrize("rate", [1e4, 1e308])
+def test_a_delay_that_outgrows_every_number_is_the_longest(rate: float) -> None:
+    policy = RetryPolicy(max_attempts=100, backoff_rate=rate, max_delay_seconds=60, jitter="none")
+
+    assert policy.delay_seconds(TRANSIENT, 99, middle) == 60
+
+
+def test_no_delay_is_longer_than_a_year() -> None:
+    policy = RetryPolicy(interval_seconds=1e308, max_delay_seconds=1e308, jitter="none")
+
+    assert policy.delay_seconds(TRANSIENT, 1, middle) == LONGEST_SECONDS

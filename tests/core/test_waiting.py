@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from src.core.classify import NeedsReview, Transient
 from src.core.engine import NAP_SECONDS, GraphEngine
 from src.core.node import Visit
 from src.core.outcome import Context, ErrorClass, Failed, NodeError, Outcome, Succeeded, WaitFor, Waiting
 from src.core.policy import RunPolicy
-from src.core.retry import RetryPolicy
+from src.core.retry import LONGEST_SECONDS, RetryPolicy
 from src.core.slice import Reason, Slice
 from src.core.status import Status
 from src.core.verify import violations
@@ -81,6 +82,18 @@ def in_turn(*outcomes: Outcome) -> Behaviour:
     return lambda _: left.pop(0)
 
 
+def raising(*errors: BaseException) -> Behaviour:
+    """One after the other; then it succeeds."""
+    left = list(errors)
+
+    def behave(_: Visit) -> Outcome:
+        if left:
+            raise left.pop(0)
+        return Succeeded()
+
+    return behave
+
+
 # Retries.
 
 
@@ -93,6 +106,44 @@ def test_a_transient_failure_is_tried_again_and_every_attempt_is_a_row(bench: Be
     assert bench.clock.naps == [2, 4]
     tried = [("a", 1, "Waiting"), ("a", 2, "Waiting"), ("a", 3, "Succeeded")]
     assert [attempt for attempt in bench.attempts(execution_id) if attempt[0] == "a"] == tried
+
+
+class Bare(Transient):
+    """As authors write them: without what Transient's own would have set."""
+
+    def __init__(self) -> None:
+        pass
+
+
+class Blank(NeedsReview):
+    def __init__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("said", ["soon", -1, float("nan"), None, [1]])
+def test_what_no_number_of_seconds_is_leaves_the_delay_to_the_policy(bench: Bench, said: Any) -> None:
+    execution_id = bench.create("start -> a -> end")
+
+    bench.run(execution_id, {"a": raising(Transient("busy", retry_after_seconds=said), Bare())})
+
+    assert bench.store.status(execution_id) is Status.COMPLETED
+    assert bench.clock.naps == [2, 4]
+
+
+@pytest.mark.parametrize("said", [1e300, float("inf"), 10**400])
+def test_a_delay_beyond_all_calendars_is_a_year(bench: Bench, said: Any) -> None:
+    execution_id = bench.create("start -> a -> end")
+
+    assert bench.run(execution_id, {"a": raising(Transient("busy", retry_after_seconds=said))}) is Status.WAITING
+
+    assert bench.store.verdict(execution_id).wake_at == NOON + timedelta(seconds=LONGEST_SECONDS)
+
+
+def test_an_exception_that_hands_nothing_over_is_reviewed_all_the_same(bench: Bench) -> None:
+    execution_id = bench.create("start -> a -> end")
+
+    assert bench.run(execution_id, {"a": raising(Blank())}) is Status.WAITING
+    assert bench.store.verdict(execution_id).waiting_for is WaitFor.REVIEW
 
 
 def test_when_the_attempts_are_used_up_the_node_fails_with_its_last_error(bench: Bench) -> None:
