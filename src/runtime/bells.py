@@ -3,12 +3,16 @@
 The bell that workers hear is in `broker.py`.
 """
 
+import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
-from src.core.errors import Busy
+from src.core.errors import Busy, NotReady
 from src.runtime.queue import Bell, Queued
 from src.runtime.run_pool import RunPool
+
+logger = logging.getLogger(__name__)
 
 
 class LocalBell:
@@ -34,15 +38,25 @@ class LocalBell:
                 return True
             self._taken.add(execution_id)
         try:
-            self.pool.submit(lambda: self._take(execution_id, run))
+            work = self.pool.submit(lambda: self._take(execution_id, run))
         except Busy:
             self._taken.discard(execution_id)
             return False
+        work.add_done_callback(lambda done: _tell_if_broken(execution_id, done))
         return True
 
     def _take(self, execution_id: int, run: Callable[[int], object]) -> None:
         self._taken.discard(execution_id)  # from here on a bell may mean that it came back into the queue
         run(execution_id)
+
+
+def _tell_if_broken(execution_id: int, work: "Future[None]") -> None:
+    """Nobody waits for it: what has broken a run off would stand nowhere."""
+    error = None if work.cancelled() else work.exception()
+    if isinstance(error, NotReady):
+        logger.warning("a run has broken off: %s", error, extra={"execution_id": execution_id})
+    elif error is not None:
+        logger.error("a run has broken off", exc_info=error, extra={"execution_id": execution_id})
 
 
 class FallbackBell:

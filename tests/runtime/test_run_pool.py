@@ -6,7 +6,9 @@ from threading import Event
 
 import pytest
 
-from src.core.errors import Busy
+from src.core.errors import Busy, NotReady
+from src.runtime.bells import LocalBell
+from src.runtime.queue import Queued
 from src.runtime.run_pool import RunPool
 
 
@@ -89,3 +91,28 @@ def test_closing_lets_what_runs_end_and_takes_no_more() -> None:
     assert running.result(timeout=20).startswith("run")
     with pytest.raises(Busy, match="shutting down"):
         pool.submit(held)
+
+
+@pytest.mark.parametrize(
+    ("error", "level"), [(OverflowError("date value out of range"), "ERROR"), (NotReady("away"), "WARNING")]
+)
+def test_what_breaks_a_run_off_that_nobody_waits_for_stands_in_the_log(
+    error: Exception, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = RunPool(threads=1, backlog=1)
+
+    def run(_: int) -> None:
+        raise error
+
+    bell = LocalBell(pool, is_open=lambda: True)
+    bell.answer_with(run)
+    assert bell.ring(Queued(7, "task", None, 1, 1))
+    pool.submit(lambda: None).result(timeout=20)
+    pool.close()
+
+    [told] = caplog.records
+    assert (told.levelname, told.msg.partition(":")[0], vars(told)["execution_id"]) == (
+        level,
+        "a run has broken off",
+        7,
+    )
