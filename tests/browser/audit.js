@@ -12,7 +12,8 @@
   if (!document.documentElement.lang) found.push("no lang");
   if (!document.title) found.push("no title");
   for (const tag of ["main", "nav", "header"]) if (document.querySelectorAll(`body > ${tag}, header > ${tag}`).length !== 1) found.push(`not one ${tag}`);
-  if (document.querySelectorAll("nav [aria-current=page]").length !== 1) found.push("not one current place");
+  const here = [...document.querySelectorAll("nav a")].filter((link) => location.hash.startsWith(link.getAttribute("href")));
+  if (document.querySelectorAll("nav [aria-current=page]").length !== here.length) found.push("not one current place");
   if (document.documentElement.scrollWidth > window.innerWidth) found.push(`wider than the window: ${document.documentElement.scrollWidth}`);
   const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
   for (const id of new Set(ids)) if (ids.filter((each) => each === id).length > 1) found.push(`id twice: ${id}`);
@@ -42,6 +43,19 @@
     const { width, height } = (element.type === "checkbox" ? element.labels[0] : element).getBoundingClientRect();
     const isInLine = element.matches("a") && (isInText || element.closest("td, dd, .crumb"));
     if (!isInLine && !element.matches(".skip") && (width < 24 || height < 22)) complain(`a target of ${Math.round(width)} by ${Math.round(height)}`, element);
+  }
+  const words = (of) => (of.normalize("NFKD").toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []).join(" ");
+  const unseen = "title, .sr";
+  const looks = (element) => [...element.childNodes].map((each) => (each.nodeType === Node.TEXT_NODE ? each.data : each.matches?.(unseen) ? "" : looks(each))).join("");
+  for (const element of controls.filter((each) => named(each) && !each.matches("input, select, textarea"))) {
+    if (!` ${words(named(element))} `.includes(` ${words(looks(element))} `.replace("  ", " "))) complain(`called other than it looks (${looks(element)})`, element);
+  }
+  for (const link of every("main a[href]:not(.button, .crumb a)")) {
+    const around = [...link.parentElement.childNodes].filter((each) => each.nodeType === Node.TEXT_NODE).map((each) => each.data).join("");
+    if (words(around) && !getComputedStyle(link).textDecorationLine.includes("underline")) complain("told from its text by colour alone", link);
+  }
+  for (const element of every("div, span, p, b, i, strong, em, code, pre, small, time, dt, dd")) {
+    if (element.hasAttribute("aria-label") && !element.hasAttribute("role")) complain("a name where none is read", element);
   }
   const before = document.activeElement;
   for (const element of controls.filter((each) => !each.disabled)) {

@@ -20,20 +20,23 @@ def places(server: Server) -> list[str]:
     invoice = save(server, INVOICE)
     broken = save(server, line(action("1 / 0", label="Divide"), name="by zero"))
     asked = save(server, line(transform(x=1), {"id": "look", "type": "review", "title": "Look"}, name="asked"))
-    runs = [start(server, each) for each in (invoice, broken, asked, broken)]
+    named = save(server, line(transform(x=1, label="endless " * 20), name=f"{'W' * 80} long"))
+    runs = [start(server, each) for each in (invoice, broken, asked, named, broken)]
     server.request("POST", "/schedules", {"workflow_id": invoice, "cron": "30 7 * * MON-FRI", "enabled": False})
     views = [
         "workflows",
         f"workflows/{invoice}",
         "workflows/new",
+        f"workflows/{named}",
         "executions",
         "schedules",
         "reviews",
         "triggers",
         "health",
+        "nowhere",
     ]
-    views += [f"executions/{each}" for each in runs[:3]]
-    return [f"#/{view}" for view in (*views, f"executions/{runs[1]}/diff/{runs[3]}")]
+    views += [f"executions/{each}" for each in runs[:4]]
+    return [f"#/{view}" for view in (*views, f"executions/{runs[1]}/diff/{runs[4]}")]
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)], ids=["light", "dark", "phone"])
@@ -45,9 +48,11 @@ def test_every_view_has_names_contrast_and_fits(visit: Visit, places: list[str],
         page.evaluate("place => { document.querySelector('main').replaceChildren(); location.hash = place }", place)
         expect(page.locator("main h1")).to_be_visible()
         if place.removeprefix("#/executions/").isdecimal():
-            page.locator(".node").first.wait_for()
+            page.locator(".node").nth(1).click()
+            page.locator("details").first.wait_for()
         elif place == "#/schedules":
             page.get_by_role("button", name="New schedule").click()
+        page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
         page.keyboard.press("Tab")  # from here on focus is shown: somebody uses the keyboard
         complaints += [f"{place}: {each}" for each in page.evaluate(f"({AUDIT})()")]
 

@@ -32,7 +32,7 @@ async function show() {
     if (hash.startsWith(link.getAttribute("href"))) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (!route) { replace(main, empty("There is no such page.", h("a", { href: "#/workflows" }, "Workflows"))); return; }
+  if (!route) { replace(main, empty(h("h1", null, "There is no such page."), h("a", { href: "#/workflows" }, "Workflows"))); return; }
   document.title = `${route[2]} · Nova`;
   const isHere = () => mine === turn;
   try {
@@ -44,7 +44,7 @@ async function show() {
     view.shown?.();
   } catch (error) {
     if (!isHere() || error.status === 401) return;
-    replace(main, panel("It cannot be shown", body(h("p", { role: "alert" }, error.message), h("button", { type: "button", onclick: show }, "Try again"))));
+    replace(main, panel(h("h1", null, "It cannot be shown"), body(h("p", { role: "alert" }, error.message), h("button", { type: "button", onclick: show }, "Try again"))));
   }
 }
 
@@ -70,8 +70,7 @@ async function countReviews() {
   try {
     const { total } = await get("/reviews?limit=1");
     count.hidden = total === 0;
-    count.textContent = String(total);
-    count.setAttribute("aria-label", `${total} waiting`);
+    replace(count, total, h("span", { class: "sr" }, " waiting"));
   } catch { count.hidden = true; }
 }
 

@@ -9,7 +9,7 @@ export function brokenLine(traceback) {
 }
 
 export function codeLines(code, marked) {
-  const box = h("div", { class: "code-lines", tabindex: "0", "aria-label": marked ? `Code; line ${marked} is marked` : "Code" });
+  const box = h("div", { class: "code-lines", tabindex: "0", role: "group", "aria-label": marked ? `Code; line ${marked} is marked` : "Code" });
   code.split("\n").forEach((line, place) => {
     box.append(h("div", { class: place + 1 === marked ? "marked" : null }, h("b", { "aria-hidden": "true" }, place + 1), line || " "));
   });

@@ -36,6 +36,7 @@ function middle(a, b) {
 }
 
 const SIGNS = { same: " ", added: "+", removed: "−" };
+const mark = (kind, isTold = kind !== "same") => h("b", isTold ? { role: "img", "aria-label": kind } : { "aria-hidden": "true" }, SIGNS[kind]);
 
 export function lineDiff(before, after) {
   const all = lines(before, after);
@@ -46,7 +47,7 @@ export function lineDiff(before, after) {
   all.forEach(([kind, line], place) => {
     if (!near[place]) { hidden += 1; return; }
     cut();
-    box.append(h("div", { class: kind }, h("b", { "aria-label": kind === "same" ? null : kind }, SIGNS[kind]), line));
+    box.append(h("div", { class: kind }, mark(kind), line));
   });
   cut();
   return box;
@@ -60,11 +61,11 @@ export function contextDiff(before, output) {
   const untouched = Object.keys(before).length - changed.length;
   const box = h("div", { class: "diff", tabindex: "0" });
   const put = (kind, key, value) => box.append(...`${key}: ${pretty(value)}`.split("\n").map((line, place) =>
-    h("div", { class: kind }, h("b", { "aria-label": place ? null : kind }, SIGNS[kind]), line)));
+    h("div", { class: kind }, mark(kind, place === 0), line)));
   for (const key of changed) {
     if (typeof before[key] === "object" && typeof output[key] === "object") {
       for (const [kind, line] of lines(`${key}: ${pretty(before[key])}`, `${key}: ${pretty(output[key])}`)) {
-        box.append(h("div", { class: kind }, h("b", { "aria-label": kind === "same" ? null : kind }, SIGNS[kind]), line));
+        box.append(h("div", { class: kind }, mark(kind), line));
       }
     } else { put("removed", key, before[key]); put("added", key, output[key]); }
   }

@@ -70,7 +70,7 @@ export function panel(title, ...children) {
 export const body = (...children) => h("div", { class: "body" }, ...children);
 
 export function empty(title, ...text) {
-  return h("div", { class: "empty" }, h("strong", null, title), ...text);
+  return h("div", { class: "empty" }, typeof title === "string" ? h("strong", null, title) : title, ...text);
 }
 
 export function table(columns, rows) {

@@ -7,10 +7,10 @@ const MARGIN = 18;
 const SCALES = [0.35, 0.5, 0.7, 0.85, 1, 1.25];
 const NARROW = 620;
 const BRUSH = document.createElement("canvas").getContext("2d");
-const font = (weight, size) => `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
+export const font = (weight, size) => `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
 
 // As much of a text as fits into so many pixels.
-function fit(text, width, style) {
+export function fit(text, width, style) {
   BRUSH.font = style;
   if (BRUSH.measureText(text).width <= width) return text;
   const letters = [...text];
@@ -92,8 +92,8 @@ export class Graph {
       onclick: () => this.choose(box.id), onkeydown: (event) => this.key(event, box.id),
     }, parts.title, s("rect", { class: "box", width: box.width, height: box.height, rx: 7 }),
     s("rect", { class: "mark", x: 0, y: 10, width: 3.5, height: box.height - 20, rx: 1.75 }),
-    names.map((name, line) => s("text", { class: "name", x: 13, y: (names.length > 1 ? 19 : 25) + line * 15 }, name)), parts.more, parts.sign, parts.gone);
-    this.elements.set(box.id, { element, box, label, ...parts });
+    names.map((name, line) => [s("text", { class: "name", x: 13, y: (names.length > 1 ? 19 : 25) + line * 15 }, name), " "]), parts.more, " ", parts.sign, parts.gone);
+    this.elements.set(box.id, { element, box, label, shown: names.join(" "), ...parts });
     return element;
   }
 
@@ -106,8 +106,8 @@ export class Graph {
     const element = s("g", {
       class: "node fold", transform: `translate(${box.x} ${box.y})`, role: "button", tabindex: "0", "aria-expanded": String(isOpen), "aria-label": text,
       onclick: turn, onkeydown: (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); turn(); } },
-    }, s("rect", { class: "box", width: box.width, height: box.height, rx: 7 }), s("text", { class: "name", x: 14, y: 25 }, text), more);
-    if (!isOpen) this.elements.set(`fold ${level}`, { element, box, more, ids: box.fold });
+    }, s("rect", { class: "box", width: box.width, height: box.height, rx: 7 }), s("text", { class: "name", x: 14, y: 25 }, text), " ", more);
+    if (!isOpen) this.elements.set(`fold ${level}`, { element, box, more, text, ids: box.fold });
     return element;
   }
 
@@ -153,10 +153,11 @@ export class Graph {
     parts.more.textContent = fit(visible(more), parts.box.width - 22, font(400, 11));
     parts.sign.textContent = told.state === "pending" ? "" : sign(told.state);
     parts.gone.setAttribute("width", told.state === "running" ? Math.round((told.progress ?? 0) * (parts.box.width - 8)) : 0);
-    const words = [parts.label, parts.box.node.type, told.state === "pending" ? "" : told.state, ...facts, told.message].filter(Boolean).join(", ");
-    parts.element.setAttribute("aria-label", words);
+    const state = told.state === "pending" ? "" : told.state;
+    const isCut = parts.shown !== parts.label || parts.more.textContent !== visible(more);
+    parts.element.setAttribute("aria-label", [parts.shown, parts.more.textContent, state, isCut ? `${parts.label}, ${more}` : ""].filter(Boolean).join(", ")); // begins as it looks: who speaks says what they see
     parts.element.setAttribute("aria-pressed", String(this.chosen === id));
-    replace(parts.title, words);
+    replace(parts.title, [parts.label, parts.box.node.type, state, ...facts, told.message].filter(Boolean).join(", "));
   }
 
   paintFold(parts) {
@@ -164,6 +165,7 @@ export class Graph {
     for (const id of parts.ids) counts[this.states[id]?.state ?? "pending"] = (counts[this.states[id]?.state ?? "pending"] ?? 0) + 1;
     const told = Object.entries(counts).filter(([state]) => state !== "pending").map(([state, count]) => `${sign(state)} ${count}`);
     parts.more.textContent = told.length ? told.join("  ") : "open this level";
+    parts.element.setAttribute("aria-label", `${parts.text}, ${parts.more.textContent}`);
     const worst = ["failed", "running", "retry", "waiting", "success"].find((state) => counts[state]);
     parts.element.dataset.state = worst ?? "pending";
   }

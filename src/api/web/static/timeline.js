@@ -1,6 +1,7 @@
 // What ran when: a bar for each attempt. Bars above one another in time ran side by side; pale parts are waits.
 
-import { h, replace, s, seconds } from "./dom.js";
+import { h, replace, s, seconds, visible } from "./dom.js";
+import { fit, font } from "./graph.js";
 
 const ROW = 22;
 const MOST = 150;
@@ -30,17 +31,17 @@ export class Timeline {
     const x = (at) => left + ((at - first) / (last - first)) * (width - left - right);
     const shown = this.isWhole ? this.spans : this.spans.slice(0, MOST);
     const height = shown.length * ROW + 26;
-    const letters = Math.floor(left / 6.6);
-    const ticks = (width < 560 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]).map((part) => first + part * (last - first));
+    const look = { x, width, room: left - 10, style: font(400, 12) };
+    const ticks = (last - first < 4 ? [0, 1] : width < 560 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]).map((part) => first + part * (last - first));
     replace(this.element, s("svg", { width, height, role: "list", "aria-label": "Attempts in the order of their start" },
       ticks.map((at) => s("g", null, s("line", { class: "grid", x1: x(at), x2: x(at), y1: 18, y2: height }),
         s("text", { class: "tick", x: x(at), y: 12, "text-anchor": at === first ? "start" : at === last ? "end" : "middle" }, at === first ? "0" : seconds((at - first) / 1000)))),
-      shown.map((span, place) => this.row(span, 22 + place * ROW, { x, width, letters }))),
+      shown.map((span, place) => this.row(span, 22 + place * ROW, look))),
     shown.length < this.spans.length ? h("button", { type: "button", class: "plain", onclick: () => { this.isWhole = true; this.draw(); } }, `Show all ${this.spans.length}`) : null);
   }
 
-  row(span, y, { x, width, letters }) {
-    const name = [...span.label].length > letters ? `${[...span.label].slice(0, letters - 1).join("")}…` : span.label;
+  row(span, y, { x, width, room, style }) {
+    const name = fit(visible(span.label), room, style);
     const took = seconds(((span.until ?? span.end) - span.start) / 1000);
     const words = `${span.label}, ${span.state}, ${took}${span.attempt > 1 ? `, attempt ${span.attempt}` : ""}`;
     const choose = () => this.onChoose(span.node);
