@@ -1,5 +1,6 @@
 """React Flow: from `source`, `target` and `data` to the native form. What the editor keeps for itself is dropped."""
 
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
@@ -39,7 +40,7 @@ _LOST = {
     "parentNode": "not carried over: a group is not a graph of its own",
 }
 _ENDS = (("from", "source"), ("to", "target"))
-_BRANCHES = frozenset({"true", "false", "yes", "no"})
+_BRANCHES = frozenset({"true", "false", "yes", "no", "approve", "reject", "error"})
 
 
 def is_react_flow(graph: Layer, nodes: Iterable[Draft], edges: Iterable[Draft]) -> bool:
@@ -51,14 +52,16 @@ def is_react_flow(graph: Layer, nodes: Iterable[Draft], edges: Iterable[Draft]) 
 
 
 def read_react_flow(nodes: Iterable[Draft], edges: Iterable[Draft], findings: Findings) -> None:
-    deciders = set()
+    kinds: dict[str, object] = {}
     for node in nodes:
         _read_node(node, findings)
-        if node.fields.get("type") == "decision" and isinstance(node.fields.get("id"), str):
-            deciders.add(node.fields["id"])
-    for edge in edges:
-        if "source" in edge.fields or "target" in edge.fields:
-            _read_edge(edge, deciders, findings)
+        if isinstance(node.fields.get("id"), str):
+            kinds[node.fields["id"]] = node.fields.get("type")
+    drawn = [edge for edge in edges if "source" in edge.fields or "target" in edge.fields]
+    ways = Counter(source for edge in drawn if isinstance(source := edge.fields.get("source"), str))
+    deciders = {each for each, kind in kinds.items() if kind == "decision" or (kind == "review" and ways[each] > 1)}
+    for edge in drawn:
+        _read_edge(edge, deciders, findings)
 
 
 def _read_node(node: Draft, findings: Findings) -> None:
@@ -136,8 +139,8 @@ def _read_edge(edge: Draft, deciders: Container[str], findings: Findings) -> Non
 
 
 def _branches(written: dict[str, Any], decides: bool) -> Iterator[tuple[str, object]]:
-    """Where the branch of an edge may stand. Out of other nodes than decisions, handles and labels are decoration, but
-    for a handle that names a branch: dropping it would change what runs, so the validator has to see it.
+    """Where the branch of an edge may stand. Out of nodes that choose none, handles and labels are decoration, but for
+    a handle that names a branch: dropping it would change what runs, so the validator has to see it.
     """
     data = written.get("data")
     handle = written.get("sourceHandle")

@@ -222,6 +222,25 @@ def test_the_branch_of_a_decision_is_the_first_that_is_present() -> None:
     assert "condition" not in edge_out_of("decision")
 
 
+def test_the_ways_out_of_a_review_are_the_decisions_that_a_person_has() -> None:
+    nodes = [{"id": "ask", "type": "review", "data": {}}]
+    edges = [
+        {"source": "ask", "target": "a", "sourceHandle": "publish"},
+        {"source": "ask", "target": "b", "label": "reject"},
+        {"source": "ask", "target": "c"},
+    ]
+
+    read = read_definition({"nodes": nodes, "edges": edges}).graph["edges"]
+
+    assert [edge.get("condition") for edge in read] == ["publish", "reject", None]
+    assert edge_out_of("review", sourceHandle="approve")["condition"] == "approve"
+    assert edge_out_of("review", sourceHandle="right", label="then") == {"from": "a", "to": "b"}
+
+
+def test_the_way_out_for_errors_is_never_decoration() -> None:
+    assert edge_out_of("action", sourceHandle="error")["condition"] == "error"
+
+
 def test_handles_and_labels_out_of_other_nodes_are_decoration() -> None:
     assert edge_out_of("start", sourceHandle="right", label="then") == {"from": "a", "to": "b"}
 
