@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, bindparam, exists, func, select
 
-from src.core.errors import InputsRefused, KeyReused, KeyTaken, NotFound
+from src.core.errors import InputsRefused, KeyReused, KeyTaken, NotFound, ValueRefused
 from src.core.explain import Choice, reads_of, sources_of
 from src.core.graph import Graph
 from src.core.outcome import Context, Json
@@ -123,7 +123,7 @@ class Executions:
             InputsRefused: it is not what the workflow's `inputs` describe.
             KeyTaken: an execution has been started with this key.
         """
-        given = plain_object(context, max_bytes=self.max_context_bytes, pointer="/initial_context")
+        given = self._kept(workflow_id, context)
         request = [workflow_id, given, client_slug, priority]
         if idempotency_key is not None:  # first: what has changed since must not change the answer
             client_id = self._client_of(workflow_id, client_slug)
@@ -139,6 +139,14 @@ class Executions:
             workflow_id, workflow.version, whole, client_id, priority, is_held=workflow.paused_at is not None
         )
         return new.under(idempotency_key, request)
+
+    def _kept(self, workflow_id: int, context: Context) -> Context:
+        """The context as it can be kept. Raises ValueRefused, but NotFound where there is no such workflow."""
+        try:
+            return plain_object(context, max_bytes=self.max_context_bytes, pointer="/initial_context")
+        except ValueRefused:
+            self.workflows.pinned(workflow_id)
+            raise
 
     def _client_of(self, workflow_id: int, slug: str | None) -> int | None:
         return self.workflows.client_of(workflow_id) if slug is None else self._clients.id_of(slug)

@@ -154,6 +154,15 @@ def test_a_context_that_cannot_be_kept_is_refused_where_it_is_wrong(
     assert_problem(send(door, "POST", RUN, body), 422, pointer)
 
 
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "once"}])
+def test_an_unknown_workflow_is_not_found_whatever_it_is_given(door: Door, headers: dict[str, str]) -> None:
+    body = context(rb'"a\u0000b"')
+
+    answer = door.client.post("/workflows/999999/execute", content=body, headers={"Content-Type": JSON} | headers)
+
+    assert_problem(answer, 404)
+
+
 @pytest.mark.parametrize("path", [RUN, SAVE, "/workflows/validate"])
 @pytest.mark.parametrize(
     "body",
