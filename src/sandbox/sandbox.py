@@ -48,6 +48,7 @@ class Sandbox:
         self.least = least
         """Code runs at this level or above, or not at all."""
         self._found: Found | None = None
+        self._is_closed = False
         self._lock = threading.Lock()
         self._spawned = spawned
 
@@ -65,7 +66,7 @@ class Sandbox:
 
     def warm_up(self) -> None:
         """Open in the background, so that the first code does not wait for it."""
-        threading.Thread(target=self.open, name="sandbox", daemon=True).start()
+        threading.Thread(target=self._warm_up, name="sandbox", daemon=True).start()
 
     def require(self, least: Level) -> None:
         """From now on no code runs behind walls that are weaker than this."""
@@ -95,8 +96,14 @@ class Sandbox:
 
     def close(self) -> None:
         with self._lock:
+            self._is_closed = True
             if self._found is not None:
                 self._found.executor.close()
+
+    def _warm_up(self) -> None:
+        with self._lock:
+            if not self._is_closed:  # a thread may begin so late that nobody is left to close what it opens
+                self._found = self._found or self._find()
 
     def _find(self) -> Found:
         found = self._checked(self._strongest())

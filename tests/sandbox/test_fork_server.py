@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pytest
 
-from src.sandbox.executor import CodeRequest, CodeResult, Level, Limits
+from src.sandbox.executor import CodeExecutor, CodeRequest, CodeResult, Level, Limits, RefusingExecutor
 from src.sandbox.fork_server import ForkServerExecutor
 from src.sandbox.sandbox import Sandbox
 from src.sandbox.server_process import Installation
@@ -329,6 +329,24 @@ def test_without_landlock_the_level_is_seccomp_and_where_that_is_too_weak_no_cod
         assert (result.status, result.changes) == (("ok", {"a": 1}) if level is Level.SECCOMP else ("refused", {}))
     finally:
         sandbox.close()
+
+
+def test_a_warm_up_that_begins_after_the_end_opens_nothing() -> None:
+    opened: list[CodeExecutor] = []
+
+    def open_elsewhere() -> CodeExecutor:
+        opened.append(RefusingExecutor("no code runs here"))
+        return opened[-1]
+
+    sandbox = Sandbox(Installation({}, PORTS), slots=1, least=Level.WEAK, elsewhere=open_elsewhere)
+    sandbox.close()
+
+    sandbox.warm_up()
+    for thread in threading.enumerate():
+        if thread.name == "sandbox":
+            thread.join(timeout=20.0)
+
+    assert opened == []
 
 
 def test_the_time_in_which_the_sandbox_opens_is_not_the_codes() -> None:
