@@ -185,6 +185,18 @@ class ExecutionList(Shape):
     total: int
 
 
+class ExecutionGraph(Shape):
+    """What an execution runs."""
+
+    execution_id: int
+    workflow_id: int
+    workflow: str
+    version: int
+    inside: list[str]
+    """The `map` nodes that hold the graph, the outermost first; none where it is the whole of the version."""
+    graph_definition: dict[str, Any]
+
+
 class RunningNode(Shape):
     node_id: str
     attempt: int

@@ -8,12 +8,14 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from src.core.definition import holders
 from src.core.explain import Choice
 from src.core.outcome import Context
 from src.core.status import CELERY_WORDS, Status
 from src.runtime.executions import Entry, Found, NodeState
 from src.runtime.reviews import Pending
 from src.runtime.schedules import Found as Schedule
+from src.runtime.workflows import Definition
 
 View = dict[str, Any]
 MAX_TIMED_NODES = 50
@@ -71,6 +73,17 @@ def accepted_view(found: Found, eta_seconds: float | None = None) -> View:
     here = f"/executions/{found.row.id}"
     links = {"self": here, "chain": f"{here}/chain", "task": f"/tasks/{found.row.task_id}"}
     return execution_view(found, eta_seconds) | {"links": links}
+
+
+def graph_view(row: Row[Any], definition: Definition) -> View:
+    return {
+        "execution_id": row.id,
+        "workflow_id": row.workflow_id,
+        "workflow": row.name,
+        "version": row.workflow_version,
+        "inside": holders(row.subgraph or ""),
+        "graph_definition": definition,
+    }
 
 
 def schedule_view(found: Schedule) -> View:

@@ -41,14 +41,18 @@ def inner_definition(definition: Mapping[str, Json], subgraph: str) -> Mapping[s
     """The graph inside a graph: `subgraph` is the JSON Pointer of the ids of the nodes that hold it. What an outer one
     says of its runs holds inside too, unless the inner one says otherwise. Raises NotFound.
     """
-    for part in subgraph.split("/")[1:]:
-        node_id = part.replace("~1", "/").replace("~0", "~")
+    for node_id in holders(subgraph):
         handed_down = {name: definition[name] for name in HANDED_DOWN if name in definition}
         held = [node["graph"] for node in definition["nodes"] if node["id"] == node_id and "graph" in node]
         if not held:
             raise NotFound("graph inside node", node_id)
         definition = {**handed_down, **held[0]}
     return definition
+
+
+def holders(subgraph: str) -> list[str]:
+    """The ids of the nodes that hold a graph, the outermost first."""
+    return [part.replace("~1", "/").replace("~0", "~") for part in subgraph.split("/")[1:]]
 
 
 @dataclass(frozen=True, slots=True)

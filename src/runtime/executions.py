@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, bindparam, exists, func, select
+from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, func, select
 
 from src.core.errors import InputsRefused, KeyReused, KeyTaken, NotFound, ValueRefused
 from src.core.explain import Choice, reads_of, sources_of
@@ -15,7 +15,7 @@ from src.core.values import plain_object
 from src.core.verify import History, Kept, violations
 from src.database import Database
 from src.json_schema import problems_in
-from src.models import ChainOfWork, Execution, ExecutionEvent
+from src.models import ChainOfWork, Execution, ExecutionEvent, Workflow
 from src.models.columns import json_rows
 from src.runtime.blobs import fatten, names_in
 from src.runtime.clients import Clients
@@ -26,7 +26,7 @@ from src.runtime.queue import Priority
 from src.runtime.rows import outcome_of
 from src.runtime.seals import broken, count_unsealed
 from src.runtime.store import NewExecution, sha256_of
-from src.runtime.workflows import Workflows
+from src.runtime.workflows import Definition, Workflows
 
 SUMMARY = (
     Execution.id, Execution.task_id, Execution.workflow_id, Execution.workflow_version, Execution.client_id,
@@ -51,6 +51,12 @@ WHOLE = select(
 BY_ID = Lookup(WHOLE.where(Execution.id == bindparam("which")))
 BY_TASK = Lookup(WHOLE.where(Execution.task_id == bindparam("which")))
 STATUS = Lookup(select(Execution.status).where(Execution.id == bindparam("which")))
+RUNS: "Select[*tuple[Any, ...]]" = (
+    select(Execution.id, Execution.workflow_id, Execution.workflow_version, Execution.subgraph, Workflow.name)
+    .join(Workflow, Workflow.id == Execution.workflow_id)
+    .where(Execution.id == bindparam("which"))
+)
+"""What an execution runs, in use or archived."""
 
 
 class NodeState(NamedTuple):
@@ -212,6 +218,14 @@ class Executions:
         if not task_id.isprintable():
             raise NotFound("task", task_id)
         return self._one(BY_TASK, "task", task_id)
+
+    def definition(self, execution_id: int) -> tuple[Row[Any], Definition]:
+        """The graph that an execution runs, which may stand inside the one of its version. Raises NotFound."""
+        with self._database.read() as connection:
+            row = connection.execute(RUNS, {"which": execution_id}).one_or_none()
+        if row is None:
+            raise NotFound("execution", execution_id)
+        return row, self.workflows.definition(row.workflow_id, row.workflow_version, row.subgraph)
 
     def page(self, wanted: Filter, *, limit: int, skip: int = 0) -> tuple[list[Row[Any]], int]:
         """A page of executions without their contexts, newest first, and how many there are in all."""

@@ -16,7 +16,7 @@ GATED = line(function("wait_at_gate", "gate"))["graph_definition"]
 
 
 def over(items: str, graph: Json, **fields: object) -> Json:
-    return {"id": "each", "type": "map", "items": items, "graph": graph, **fields}
+    return {"id": "each", "type": "map", "items": items, "graph": graph} | fields
 
 
 def children(client: TestClient, execution_id: int) -> list[Json]:
@@ -205,6 +205,32 @@ def test_children_have_children(client: TestClient) -> None:
 
     rows = answer.json()["result"]["each"]
     assert [[each["double"] for each in row["each"]] for row in rows] == [[2, 4], [6]]
+
+
+def test_a_child_shows_the_graph_that_it_runs(client: TestClient) -> None:
+    inner = line(over("context.item", DOUBLE, id="a/b~c"))["graph_definition"]
+    whole = line(over("context.rows", inner), name="outer")
+    outer = run(client, whole, {"rows": [[1]]}).json()["id"]
+    [middle] = children(client, outer)
+    [innermost] = children(client, middle["id"])
+    workflow_id = graph_of(client, outer)["workflow_id"]
+    client.delete(f"/workflows/{workflow_id}")
+
+    shown = [graph_of(client, each) for each in (outer, middle["id"], innermost["id"])]
+
+    assert [each["inside"] for each in shown] == [[], ["each"], ["each", "a/b~c"]]
+    assert [[node["id"] for node in each["graph_definition"]["nodes"]] for each in shown] == [
+        ["start", "each", "end"],
+        ["start", "a/b~c", "end"],
+        ["start", "compute", "end"],
+    ]
+    assert {(each["workflow"], each["version"]) for each in shown} == {("outer", 1)}
+    assert client.get("/executions/4711/graph").status_code == 404
+
+
+def graph_of(client: TestClient, execution_id: int) -> Json:
+    found: Json = client.get(f"/executions/{execution_id}/graph").json()
+    return found
 
 
 def test_the_client_of_a_child_is_its_parents(client: TestClient) -> None:

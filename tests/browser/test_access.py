@@ -20,7 +20,7 @@ def places(server: Server) -> list[str]:
     invoice = save(server, INVOICE)
     broken = save(server, line(action("1 / 0", label="Divide"), name="by zero"))
     asked = save(server, line(transform(x=1), {"id": "look", "type": "review", "title": "Look"}, name="asked"))
-    named = save(server, line(transform(x=1, label="endless " * 20), name=f"{'W' * 80} long"))
+    named = save(server, line({**transform(x=1), "label": "endless " * 20}, name=f"{'W' * 80} long"))
     runs = [start(server, each) for each in (invoice, broken, asked, named, broken)]
     server.request("POST", "/schedules", {"workflow_id": invoice, "cron": "30 7 * * MON-FRI", "enabled": False})
     views = [

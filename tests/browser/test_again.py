@@ -101,7 +101,7 @@ def test_what_a_node_saw_is_found_far_behind_in_a_chain(server: Server, visit: V
     expect(page.locator("main .diff .removed").first).to_contain_text('"n": 1')
 
 
-def test_a_definition_inside_of_another_is_not_shown_as_the_same(server: Server, visit: Visit) -> None:
+def test_what_differs_inside_of_another_definition_is_shown(server: Server, visit: Visit) -> None:
     children = []
     for factor in (2, 3):
         inner = line(transform("times", product=f"{{{{ context.item * {factor} }}}}"))["graph_definition"]
@@ -112,4 +112,5 @@ def test_a_definition_inside_of_another_is_not_shown_as_the_same(server: Server,
 
     page = visit(f"#/executions/{children[0]}/diff/{children[1]}")
 
-    expect(page.get_by_text("a graph that cannot be shown here")).to_be_visible()
+    expect(page.locator("main .diff .removed").first).to_contain_text("context.item * 2")
+    expect(page.locator("main .diff .added").first).to_contain_text("context.item * 3")

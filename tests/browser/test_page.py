@@ -198,6 +198,22 @@ def test_a_thousand_nodes_are_folded_and_unfolded(server: Server, visit: Visit) 
     expect(page.locator(".node")).to_have_count(15)
 
 
+def test_an_item_of_a_map_shows_the_graph_that_it_runs(server: Server, visit: Visit) -> None:
+    inner = line({**transform("same", x=2), "label": "Of the item"}, transform("more", y=1))
+    each = {"id": "each", "type": "map", "items": "[7]", "graph": inner["graph_definition"]}
+    document = line({**transform("same", x=1), "label": "Of the whole"}, each, name="the same id twice")
+    page = visit(f"#/executions/{start(server, save(server, document))}")
+
+    page.get_by_role("link", name="1 execution", exact=True).click()
+    expect(page.get_by_text("Only what execution")).to_be_visible()
+    page.locator("main tbody a").first.click()
+
+    expect(page.get_by_text("item 0")).to_be_visible()
+    node(page, "more", "success")
+    expect(page.locator('[data-node="same"]')).to_contain_text("Of the item")
+    expect(page.locator('[data-node="each"]')).to_have_count(0)
+
+
 def test_executions_come_into_the_list_as_they_happen(server: Server, visit: Visit) -> None:
     workflow_id = save(server, line(transform(x=1), name="listed"))
     page = visit(f"#/executions?workflow_id={workflow_id}")

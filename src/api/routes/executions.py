@@ -13,8 +13,8 @@ from src.api.access import OWN, READ, RUN, Who
 from src.api.dependencies import Id, Installed, Limit, Skip
 from src.api.requests import StrictRoute
 from src.api.running import until_final
-from src.api.schemas import PROBLEMS, Chain, EventList, Execution, ExecutionList, Explanation, Task
-from src.api.views import choice_view, entry_view, event_view, execution_view, summary_view, task_view
+from src.api.schemas import PROBLEMS, Chain, EventList, Execution, ExecutionGraph, ExecutionList, Explanation, Task
+from src.api.views import choice_view, entry_view, event_view, execution_view, graph_view, summary_view, task_view
 from src.core.status import Status
 from src.models.columns import MAX_ID
 from src.runtime.executions import Entry, Filter
@@ -49,6 +49,14 @@ async def get_execution(execution_id: Id, nova: Installed, wait: Wait = 0.0) -> 
     if Status(found.row.status).is_final:
         return JSONResponse(execution_view(found))
     return JSONResponse(execution_view(found, await run_in_threadpool(nova.stats.seconds_left, found.row)))
+
+
+@router.get("/executions/{execution_id}/graph", responses={200: {"model": ExecutionGraph}, **PROBLEMS})
+def get_graph(execution_id: Id, nova: Installed) -> Response:
+    """The graph that an execution runs: of its version, also of a workflow that is archived; of an item of a `map` the
+    one inside that node.
+    """
+    return JSONResponse(graph_view(*nova.executions.definition(execution_id)))
 
 
 @router.get("/executions/{execution_id}/explain", responses={200: {"model": Explanation}, **PROBLEMS})

@@ -3,7 +3,6 @@
 import { get } from "./api.js";
 import { lineDiff, shownNode } from "./diff.js";
 import { badge, body, empty, h, panel, pretty, replace, table, when } from "./dom.js";
-import { definitionOf } from "./execution.js";
 
 const CHOICES = 100;
 const MANY = 60;
@@ -28,7 +27,7 @@ export async function compare(id, otherId) {
       const other = others.find(([each]) => String(each.id) === choice.value)[0];
       const [before, after] = one.id < other.id ? [one, other] : [other, one]; // read from the earlier to the later
       const found = await get(`/executions/${before.id}/diff/${after.id}`);
-      const sides = await Promise.all([before, after].map(async (each) => ({ execution: each, definition: (await definitionOf(each))[1] })));
+      const sides = await Promise.all([before, after].map(async (each) => ({ execution: each, definition: (await get(`/executions/${each.id}/graph`)).graph_definition })));
       const parting = found.first && await evidence(found, sides);
       if (mine !== asked) return;
       told.textContent = found.first ? `They part at ${found.first.text}` : "All nodes ended alike.";
@@ -72,8 +71,7 @@ async function proof(first, pair, sides) {
   if (first.why === "output") return [legend("What came of it"), lineDiff(endOf(pair.one), endOf(pair.other))];
   if (first.why === "code") {
     const [before, after] = sides.map((side) => nodeIn(side, first.node_id)).map((node) => (node ? shownNode(node) : ""));
-    return before === after ? h("p", { class: "hint" }, "Its definition differs, and stands in a graph that cannot be shown here.") // inside of another, or out of use
-      : [legend("Its definition"), lineDiff(before, after)];
+    return [legend("Its definition"), lineDiff(before, after)];
   }
   const [before, after] = await Promise.all(sides.map(({ execution }) => seenBy(execution.id, first.node_id)));
   return before && after ? [legend("What it saw"), lineDiff(pretty(only(before, first.keys)), pretty(only(after, first.keys)))]

@@ -7,28 +7,20 @@ import { Graph } from "./graph.js";
 import { Timeline } from "./timeline.js";
 
 const FINAL = ["completed", "failed", "stopped"];
+const STARTERS = ["map", "workflow"]; // kinds that start executions
 
 export async function execution(id) {
-  const first = await get(`/executions/${id}`);
-  const [workflow, definition] = await definitionOf(first);
-  const run = new Run(first, workflow, definition);
+  const [first, graph] = await Promise.all([get(`/executions/${id}`), get(`/executions/${id}/graph`)]);
+  const run = new Run(first, graph);
   return { title: `Execution ${id}`, content: run.content, shown: () => run.begin(), leave: () => run.end() };
 }
 
-// The version that it runs, also of a workflow that is out of use by now.
-export async function definitionOf(found) {
-  try {
-    const [workflow, { versions }] = await Promise.all([get(`/workflows/${found.workflow_id}`), get(`/workflows/${found.workflow_id}/versions`)]);
-    return [workflow, versions.find((each) => each.version === found.workflow_version).graph_definition];
-  } catch (error) {
-    if (error.status !== 404) throw error;
-    return [{ id: found.workflow_id, name: "a workflow that is out of use" }, { nodes: found.nodes.map((node) => ({ id: node.id, type: "" })), edges: [] }];
-  }
-}
-
 class Run {
-  constructor(found, workflow, definition) {
-    Object.assign(this, { found, workflow, definition, id: found.id });
+  constructor(found, graph) {
+    const { workflow, inside, graph_definition: definition } = graph;
+    Object.assign(this, { found, workflow, inside, definition, id: found.id });
+    this.starts = definition.nodes.some((node) => STARTERS.includes(node.type));
+    this.children = 0; // executions that it has started
     this.attempts = new Map(); // by node and number
     this.running = new Map(); // by node
     this.entries = [];
@@ -87,7 +79,9 @@ class Run {
 
   async load() {
     try {
-      const [found, chain, events] = await Promise.all([get(`/executions/${this.id}`), get(`/executions/${this.id}/chain`), get(`/executions/${this.id}/events`)]);
+      const [found, chain, events, started] = await Promise.all([get(`/executions/${this.id}`), get(`/executions/${this.id}/chain`), get(`/executions/${this.id}/events`),
+        this.starts ? get(`/executions?parent_id=${this.id}&limit=1`) : { total: 0 }]);
+      this.children = started.total;
       this.found = found;
       this.entries = chain.entries;
       this.events = events.events;
@@ -155,6 +149,8 @@ class Run {
       ["Waits for", found.waiting_for === "review" ? h("a", { href: "#/reviews" }, "review") : found.waiting_for ?? ""], ["Wakes", found.wake_at && !this.isOver ? when(found.wake_at) : ""],
       ["Mode", found.mode], ["Created", when(found.created_at)], ["Started", when(found.started_at)], ["Ended", when(found.completed_at)],
       ["Version", `v${found.workflow_version}`],
+      ["Started by", found.parent_id ? h("span", null, h("a", { href: `#/executions/${found.parent_id}` }, `#${found.parent_id}`), ` at ${found.parent_node_id}${this.inside.length || found.parent_item ? `, item ${found.parent_item}` : ""}`) : ""],
+      ["Has started", this.children ? h("a", { href: `#/executions?parent_id=${found.id}` }, `${this.children.toLocaleString()} ${this.children === 1 ? "execution" : "executions"}`) : ""],
       ["Again from", found.origin_id ? h("a", { href: `#/executions/${found.origin_id}` }, `#${found.origin_id}`) : ""], ["Task", h("span", { class: "mono" }, found.task_id)],
     ]));
     this.drawError();
@@ -165,7 +161,7 @@ class Run {
     const key = `${found.status} ${found.requested} ${this.chosen}`;
     if (this.headKey === key) return;
     this.headKey = key;
-    replace(this.head, h("div", { class: "grow" }, h("div", { class: "crumb" }, h("a", { href: "#/executions" }, "Executions"), " / ", h("a", { href: `#/workflows/${workflow.id}` }, workflow.name)),
+    replace(this.head, h("div", { class: "grow" }, h("div", { class: "crumb" }, h("a", { href: "#/executions" }, "Executions"), " / ", h("a", { href: `#/workflows/${found.workflow_id}` }, workflow), this.inside.map((each) => ` / ${each}`)),
       h("h1", null, `Execution ${found.id}`)), badge(found.status), found.requested ? badge("paused", `${found.requested} requested`) : null,
     h("div", { class: "buttons" }, this.buttons()));
   }

@@ -5,6 +5,7 @@ import { badge, empty, h, replace, seconds, table, when } from "./dom.js";
 
 const STATUSES = ["queued", "running", "waiting", "paused", "completed", "failed", "stopped"];
 const PAGE = 50;
+const ORIGINS = { schedule_id: (id) => `Only what schedule ${id} has started.`, parent_id: (id) => `Only what execution ${id} has started.` }; // asked for by links to this list
 
 export async function executions(query = "") {
   const wanted = new URLSearchParams(query);
@@ -18,8 +19,8 @@ export async function executions(query = "") {
   const form = h("form", { class: "filters", role: "search", "aria-label": "Executions", onsubmit: find }, status, workflow, search, h("button", null, "Open"));
   let rows = [];
 
-  const schedule = wanted.get("schedule_id");
-  const conditions = () => Object.entries({ status: status.value, workflow_id: workflow.value, schedule_id: schedule }).filter(([, value]) => value);
+  const given = Object.keys(ORIGINS).filter((name) => wanted.get(name)).map((name) => [name, wanted.get(name)]);
+  const conditions = () => [["status", status.value], ["workflow_id", workflow.value], ...given].filter(([, value]) => value);
   function turn() {
     history.replaceState(null, "", `#/executions?${new URLSearchParams(conditions())}`);
     load();
@@ -56,5 +57,5 @@ export async function executions(query = "") {
     soon = setTimeout(() => load().catch(() => {}), 300);
   });
   return { leave: stop, content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Executions"), total), form,
-    schedule ? h("p", { class: "hint" }, `Only what schedule ${schedule} has started. `, h("a", { href: "#/executions" }, "Show all")) : null, h("section", { class: "panel" }, area), h("div", null, more)] };
+    given.map(([name, value]) => h("p", { class: "hint" }, `${ORIGINS[name](value)} `, h("a", { href: "#/executions" }, "Show all"))), h("section", { class: "panel" }, area), h("div", null, more)] };
 }
