@@ -90,6 +90,25 @@ def test_a_schedule_is_made_once_though_the_list_does_not_come(server: Server, v
     expect(card).to_have_count(0)
 
 
+def test_a_list_that_does_not_come_is_no_failure_of_what_was_done(server: Server, visitor: Visitor) -> None:
+    page = open_schedules(server, visitor)
+    create(page, "held")
+    card = page.get_by_role("article", name="held")
+    expect(card).to_be_visible()
+    lists = "**/schedules?limit=500"
+    page.route(lists, lambda route: route.abort("connectionrefused"))
+
+    card.get_by_role("button", name="Pause").click()
+
+    expect(page.locator("#toast")).to_contain_text("The server does not answer.")
+    expect(card.get_by_role("alert")).to_be_empty()
+    page.unroute(lists)
+    page.reload()
+    expect(card.locator('.badge[data-status="paused"]')).to_be_visible()
+    card.get_by_role("button", name="Delete").click()
+    expect(card).to_have_count(0)
+
+
 def test_what_was_asked_before_does_not_replace_what_is_due(server: Server, visitor: Visitor) -> None:
     page = open_schedules(server, visitor)
     held: list[Route] = []

@@ -16,15 +16,16 @@ export async function schedules() {
 
   function draw(found, inAll) {
     count.textContent = `${inAll.toLocaleString()} in all`;
-    replace(area, found.length ? found.map((each) => card(each, { edit, load })) : h("section", { class: "panel" }, empty("Nothing runs by the clock yet.", workflows.length ? "Make a schedule." : "Save a workflow first.")));
+    replace(area, found.length ? found.map((each) => card(each, { edit, again })) : h("section", { class: "panel" }, empty("Nothing runs by the clock yet.", workflows.length ? "Make a schedule." : "Save a workflow first.")));
   }
   async function load() {
     const found = await page();
     draw(found.schedules, found.total);
   }
+  const again = () => load().catch((error) => toast(error.message)); // what was done is done, whether the list comes or not
   function edit(schedule) {
     const close = (focus = true) => { replace(editor); if (focus) add.focus(); };
-    replace(editor, editing(schedule, workflows, { close, load }));
+    replace(editor, editing(schedule, workflows, { close, again }));
     editor.querySelector("select, input")?.focus();
   }
   draw(first, total);
@@ -48,16 +49,16 @@ function at(moment, timezone) {
 
 const page = () => get("/schedules?limit=500");
 
-function card(each, { edit, load }) {
+function card(each, { edit, again }) {
   const name = each.name || each.description;
   const told = h("p", { class: "wrong", role: "alert" });
   const act = (word, kind, work, question) => h("button", { type: "button", class: kind, onclick: async () => {
     if (question && !window.confirm(question)) return;
     try { await work(); } catch (error) { told.textContent = error.message; }
   } }, word);
-  const change = (changes) => async () => { await call("PATCH", `/schedules/${each.id}`, changes); await load(); };
+  const change = (changes) => async () => { await call("PATCH", `/schedules/${each.id}`, changes); again(); };
   const run = async () => { location.hash = `#/executions/${(await post(`/schedules/${each.id}/run`)).id}`; };
-  const remove = async () => { await call("DELETE", `/schedules/${each.id}`); toast("The schedule is gone; its executions stay."); await load(); };
+  const remove = async () => { await call("DELETE", `/schedules/${each.id}`); toast("The schedule is gone; its executions stay."); again(); };
   const state = !each.enabled ? badge("paused", "paused") : each.workflow_paused_at ? badge("paused", "workflow held back") : badge("completed", "on");
   return h("article", { class: "panel", "aria-label": name }, h("header", null, h("h2", null, name), state,
     h("span", { class: "end buttons" }, act(each.enabled ? "Pause" : "Resume", "", change({ enabled: !each.enabled })), act("Run now", "", run), act("Edit", "", () => edit(each)),
@@ -93,7 +94,7 @@ const NOTHING = { name: null, client_slug: null, initial_context: {} };
 // To name a field is to change it: the server drops what was due by the times before, and lets go on what somebody held.
 const changed = (schedule, given) => Object.fromEntries(Object.entries(given).filter(([name, value]) => pretty(value) !== pretty(schedule[name])));
 
-function editing(schedule, workflows, { close, load }) {
+function editing(schedule, workflows, { close, again }) {
   const schema = schemaOf(workflows);
   if (schedule) delete schema.properties.workflow_id; // a schedule stays with its workflow
   const fields = formOf(schema, schedule ?? { ...NEW, workflow_id: workflows[0]?.id });
@@ -115,7 +116,7 @@ function editing(schedule, workflows, { close, load }) {
       return;
     }
     close();
-    load().catch((error) => toast(error.message)); // it is kept, whether the list comes or not
+    again();
   };
   let waiting = null;
   let asked = 0;
