@@ -46,6 +46,8 @@ class Children:
             self.queue.ring(*started)
         for each in stopped:
             self.lose(each)
+        if stopped:
+            self.queue.ring_next(*stopped)
         self.changed(*started, *stopped)
 
     def tend_all(self) -> None:

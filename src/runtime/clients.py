@@ -8,8 +8,9 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from src.core.errors import DuplicateSlug, InUse, Invalid, NotFound, Problem
+from src.core.status import Status
 from src.database import Database
-from src.models import Client
+from src.models import Client, Execution
 from src.runtime.audit import note
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
@@ -74,6 +75,8 @@ class Clients:
         if values:
             with self._database.write("client") as connection:
                 connection.execute(update(Client).where(Client.id == client.id).values(**values))
+                if "max_concurrent" in values:  # the next sweep rings for those that were held up
+                    connection.execute(_HELD_UP.where(Execution.client_id == client.id))
                 before = {name: getattr(client, name) for name in values}
                 note(connection, "client.change", f"client/{slug}", before=before, after=values)
 
@@ -93,6 +96,13 @@ class Clients:
         with self._database.read() as connection:
             found: Row[Any] | None = connection.execute(select(*_LISTED).where(Client.slug == slug)).one_or_none()
         return found
+
+
+_HELD_UP = (
+    update(Execution)
+    .where(Execution.status == Status.QUEUED, Execution.completed_at.is_(None))
+    .values(rung_at=None, rings=0)
+)
 
 
 def _check_name(name: str) -> None:

@@ -1,12 +1,12 @@
 """How many executions of a workflow, or for a client, run at once, where that is bounded: the others wait, in order."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select
 from sqlalchemy.orm import aliased
 
 from src.core.status import Status
-from src.database import Database
 from src.models import Client, Execution, Workflow
 
 
@@ -39,10 +39,12 @@ def client_limit(connection: Connection, client_id: int) -> int | None:
     return connection.execute(_LIMIT, {"client": client_id}).scalar()
 
 
-def next_in_line(database: Database, execution_id: int) -> set[int]:
-    """Of the same workflow, and for the same client: the executions that have waited longest in the queue."""
-    with database.read() as connection:
-        found = [connection.execute(query, {"execution": execution_id}).scalar() for query in _NEXT]
+def next_in_line(connection: Connection, execution_ids: Iterable[int]) -> set[int]:
+    """Of the same workflows, and for the same clients: the executions that have waited longest in the queue."""
+    alike = select(func.min(Execution.id)).where(Execution.id.in_(list(execution_ids)))
+    alike = alike.group_by(Execution.workflow_id, Execution.subgraph, Execution.client_id)
+    each_once = [{"execution": one} for one in connection.execute(alike).scalars()]
+    found = [connection.execute(query, which).scalar() for which in each_once for query in _NEXT]
     return {each for each in found if each is not None}
 
 

@@ -35,7 +35,7 @@ class Control:
 
     def pause(self, execution_id: int, *, actor: str | None = None) -> None:
         """Hold an execution, and those it has started. Raises NotFound, NotAllowed where it has ended."""
-        self._to_family(execution_id, _pause, actor)
+        self.queue.ring_next(*self._to_family(execution_id, _pause, actor))
 
     def resume(self, execution_id: int, *, actor: str | None = None) -> None:
         """Let an execution go on that is held or is about to be. Raises NotFound, NotAllowed where it is neither."""
@@ -44,9 +44,11 @@ class Control:
 
     def stop(self, execution_id: int, *, actor: str | None = None) -> None:
         """End an execution, and those it has started, whatever any runner says later. Raises NotFound, NotAllowed."""
-        for stopped in self._to_family(execution_id, _stop, actor):
+        ended = self._to_family(execution_id, _stop, actor)
+        for stopped in ended:
             self.lose(stopped)
             self.stopped(stopped)
+        self.queue.ring_next(*ended)
         with self.database.read() as connection:
             parent = connection.execute(select(Execution.parent_id).where(Execution.id == execution_id)).scalar()
         if parent is not None:

@@ -120,4 +120,6 @@ class Dispatcher:
             told = {"execution_id": execution_id, "reason": hand_off.reason, "queue": hand_off.queue}
             logger.info("run handed off", extra=told)
             self._queue.ring(execution_id)
+            if hand_off.reason is Reason.PAUSE:
+                self._queue.ring_next(execution_id)
         return hand_off

@@ -11,6 +11,7 @@ from src.core.status import Status
 from src.database import Database
 from src.models import Execution
 from src.models.columns import moment, seconds_since
+from src.runtime.concurrency import next_in_line
 
 DEFAULT_QUEUE = "nova"
 """What workers call the queue of executions that name none."""
@@ -67,6 +68,19 @@ class Queue:
         """Ring for executions that came into the queue just now."""
         with self._database.read() as connection:
             rows = connection.execute(select(*_BELL).where(Execution.id.in_(execution_ids), *_WAITING)).all()
+        self._ring(rows)
+
+    def ring_next(self, *execution_ids: int) -> None:
+        """These run no longer, or wait in line no longer: there may be room for those that wait behind them. They were
+        rung for in vain, perhaps often, and begin anew: the bell that counts must not be the one that is missed.
+        """
+        with self._database.read() as connection:
+            ids = next_in_line(connection, execution_ids)
+        if not ids:
+            return
+        rung = update(Execution).where(Execution.id.in_(ids), *_WAITING).values(rung_at=moment(0.0), rings=1)
+        with self._database.write("ring") as connection:
+            rows = connection.execute(rung.returning(*_BELL)).all()
         self._ring(rows)
 
     def ring_due(self) -> int:

@@ -13,7 +13,6 @@ from src.database import Database
 from src.models import ChainOfWork, Execution, Review
 from src.models.columns import moment
 from src.runtime.children import Children
-from src.runtime.concurrency import next_in_line
 from src.runtime.leases import IN_THE_QUEUE, WOKEN, add_event
 from src.runtime.queue import Queue
 
@@ -35,7 +34,7 @@ class Wakes:
         elif claim.parent_id is not None:
             self.child_ended(claim.parent_id)
         if claim.is_limited:
-            self._queue.ring(*next_in_line(self._database, claim.execution_id))
+            self._queue.ring_next(claim.execution_id)
 
     def child_ended(self, parent_id: int) -> None:
         """It may have been the last one, or another's turn has come."""

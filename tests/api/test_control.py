@@ -2,13 +2,18 @@
 
 import os
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from starlette.testclient import TestClient
 
-from tests.api.door import Json, action, execute, function, line, run, save
+from src.database import Database
+from src.models import Execution
+from src.models.columns import moment
+from tests.api.door import Json, action, execute, function, line, run, save, serving
 from tests.api.functions import GATE
 from tests.runtime.building import eventually
 
@@ -205,6 +210,48 @@ def test_no_more_runs_for_a_client_than_it_may_have_go_at_once_whatever_they_run
     ids = [client.post(path, json=order).json()["id"] for path in asked]
 
     assert_two_at_once_and_in_order(client, ids, folder)
+
+
+def rung_in_vain(database_url: str, execution_id: int) -> None:
+    """As if it had waited for its turn since yesterday: the next bell by itself would be tomorrow's."""
+    with closing(Database(database_url)) as database, database.write() as connection:
+        often = update(Execution).where(Execution.id == execution_id).values(rings=100, rung_at=moment(0.0))
+        connection.execute(often)
+
+
+@pytest.mark.usefixtures("gate")
+@pytest.mark.parametrize("what", ["stop", "pause"])
+def test_the_next_in_line_starts_when_an_operator_has_made_room(
+    client: TestClient, database_url: str, what: str
+) -> None:
+    document = line(function("wait_at_gate", "gate"), function("greet", "after"), name="gated")
+    document["graph_definition"]["max_concurrent"] = 1
+    workflow_id = save(client, document)
+    first, second = (client.post(f"/workflows/{workflow_id}/execute?async_mode=true").json()["id"] for _ in range(2))
+    assert GATE.reached.acquire(timeout=PATIENCE_SECONDS)
+    rung_in_vain(database_url, second)
+
+    client.post(f"/executions/{first}/{what}")
+    GATE.opened.set()
+
+    assert ended(client, second)["status"] == "completed"
+
+
+@pytest.mark.usefixtures("gate")
+def test_who_was_held_up_by_the_bound_of_a_client_starts_when_it_is_lifted(database_url: str) -> None:
+    with serving(database_url, sweep_seconds=0.2) as client:
+        client.post("/clients", json={"slug": "acme", "max_concurrent": 1})
+        gated, quick = save(client, GATED), save(client, line(name="quick"))
+        order = {"client_slug": "acme"}
+        client.post(f"/workflows/{gated}/execute?async_mode=true", json=order)
+        assert GATE.reached.acquire(timeout=PATIENCE_SECONDS)
+        held_up = client.post(f"/workflows/{quick}/execute?async_mode=true", json=order).json()["id"]
+        rung_in_vain(database_url, held_up)
+
+        client.patch("/clients/acme", json={"max_concurrent": None})
+
+        assert ended(client, held_up)["status"] == "completed"
+        GATE.opened.set()
 
 
 def test_the_bound_of_a_client_can_be_lifted(client: TestClient) -> None:
