@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import Connection, Row, case, or_, select, update
 
 from src.core.errors import NotAllowed, NotFound
 from src.core.status import PAUSE, Status
@@ -100,8 +100,11 @@ def _pause(connection: Connection, execution_id: int) -> dict[int, str]:
     held = idle.values(status=Status.PAUSED, requested=None).returning(Execution.id)
     running = update(Execution).where(*which, Execution.status == Status.RUNNING)
     asked = running.values(requested=PAUSE).returning(Execution.id)
-    already = select(Execution.id).where(*which, Execution.status == Status.PAUSED)
-    kinds = ((already, PAUSE_REQUESTED), (held, PAUSED), (asked, PAUSE_REQUESTED))
+    # What its workflow or its schedule holds is the operator's now: neither lets it go.
+    already = update(Execution).where(*which, Execution.status == Status.PAUSED)
+    by_itself = case((Execution.waiting_for.in_((FOR_WORKFLOW, FOR_TURN)), None), else_=Execution.waiting_for)
+    kept = already.values(waiting_for=by_itself).returning(Execution.id)
+    kinds = ((kept, PAUSE_REQUESTED), (held, PAUSED), (asked, PAUSE_REQUESTED))
     return {each: kind for query, kind in kinds for each in connection.execute(query).scalars()}
 
 

@@ -182,6 +182,20 @@ def test_a_paused_workflow_takes_new_runs_only_into_the_queue(client: TestClient
     assert execute(client, workflow_id).status_code == 200
 
 
+def test_a_run_that_is_held_by_itself_stays_so_when_its_workflow_goes_on(client: TestClient) -> None:
+    workflow_id = save(client, line(name="held"))
+    client.patch(f"/workflows/{workflow_id}", json={"paused": True})
+    held, other = (client.post(f"/workflows/{workflow_id}/execute?async_mode=true").json()["id"] for _ in range(2))
+
+    assert client.post(f"/executions/{held}/pause").json()["status"] == "paused"
+    client.patch(f"/workflows/{workflow_id}", json={"paused": False})
+
+    assert ended(client, other)["status"] == "completed"
+    assert status(client, held) == "paused"
+    client.post(f"/executions/{held}/resume")
+    assert ended(client, held)["status"] == "completed"
+
+
 def test_no_more_runs_of_a_workflow_than_it_allows_go_at_once_and_the_others_in_order(
     client: TestClient, tmp_path: Path
 ) -> None:
