@@ -48,6 +48,7 @@ from src.runtime.schedules import Schedules
 from src.runtime.stats import Stats
 from src.runtime.store import SqlStore
 from src.runtime.sweeper import Sweeper
+from src.runtime.switch import Switch, make_switch
 from src.runtime.tally import Tally, gauges_of
 from src.runtime.trigger_checks import recent_checks
 from src.runtime.wakes import Wakes
@@ -61,8 +62,6 @@ from src.settings import Settings
 from src.triggers.checks import Triggers
 
 if TYPE_CHECKING:
-    from celery import Celery
-
     from src.runtime.broker import Broker
 
 MODES = {Role.WEB: Mode.BACKGROUND, Role.WORKER: Mode.CELERY, Role.COMMAND: Mode.INLINE}
@@ -81,13 +80,7 @@ class _Ground:
     leases: Leases
     processes: Processes
     drain: Drain
-    celery: "Celery | None"
-    """None where the switch is off."""
-
-    @property
-    def queued_as(self) -> Mode:
-        """How an execution runs that goes straight into the queue."""
-        return Mode.BACKGROUND if self.celery is None else Mode.CELERY
+    switch: Switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +108,7 @@ def build(
     """Plug the parts together, each after those that it needs. Opens nothing."""
     _prepare_process(settings)
     ground = _ground(settings, role, watch)
-    database, changed = ground.database, ground.signals.changed
+    database, switch, changed = ground.database, ground.switch, ground.signals.changed
     clients, vault = Clients(database), Vault(database, Keyring(settings.credential_keys, database.url))
     queueing = _queueing(ground)
     queue, wakes = queueing.queue, queueing.wakes
@@ -130,7 +123,7 @@ def build(
         processes=ground.processes,
         drain=ground.drain,
         queue=queue,
-        workers=_workers(ground, queue),
+        workers=Workers(database, queue, ground.processes, switch.count_answers) if switch.is_on else None,
         workflows=nodes.workflows,
         workshop=nodes.workshop,
         sandbox=nodes.sandbox,
@@ -138,7 +131,7 @@ def build(
         dispatcher=running.dispatcher,
         clients=clients,
         executions=executions,
-        reruns=Reruns(database, executions, running.store, queue, ground.queued_as, changed),
+        reruns=Reruns(database, executions, running.store, queue, switch.queued_as, changed),
         schedules=Schedules(database, executions),
         control=_control(ground, queueing),
         reviews=_reviews(ground, wakes, vault),
@@ -146,7 +139,7 @@ def build(
         keys=Keys(database, settings.nova_api_key.get_secret_value(), settings.cookie_secret),
         audit=Audit(database),
         stats=Stats(database),
-        triggers=Triggers(database, settings.platform, recent_checks, workers_are_on=ground.celery is not None),
+        triggers=Triggers(database, settings.platform, recent_checks, workers_are_on=switch.is_on),
         metrics=_metrics(ground, queueing, nodes.outside, running, live),
         live=live,
         sweeper=_sweeper(ground, queueing, _firing(ground, executions, running.store, queue)),
@@ -175,7 +168,7 @@ def _ground(settings: Settings, role: Role, watch: Callable[[NodeChange], None])
         leases,
         Processes(database, own_id=leases.owner, role=role, gauges=tally.figures.now),
         Drain(grace_seconds=settings.shutdown_grace_seconds),
-        _celery(settings),
+        make_switch(broker_of(settings, settings.broker_url) if settings.broker_url else None),
     )
 
 
@@ -189,11 +182,9 @@ def _queueing(ground: _Ground) -> _Queueing:
 
 def _bell(ground: _Ground, here: Bell) -> Bell:
     """Who hears of what is queued: the workers, this process, or nobody where a command runs what it runs itself."""
-    if ground.celery is None:
+    workers = ground.switch.bell()
+    if workers is None:
         return Silence() if ground.role is Role.COMMAND else here
-    from src.runtime.broker import CeleryBell  # noqa: PLC0415
-
-    workers = CeleryBell(ground.celery)
     if ground.role is not Role.WEB or ground.settings.queue_fallback == "wait":
         return workers
     return FallbackBell(workers, here, are_there_workers=ground.processes.are_there_workers)
@@ -285,8 +276,8 @@ def _dispatcher(ground: _Ground, store: SqlStore, engine: GraphEngine, queue: Qu
         forecast=Forecast(ground.database),
         drain=ground.drain,
         turn=Turn(settings.slice_seconds, settings.slice_nodes, place),
-        queued_as=ground.queued_as,
-        hops=ground.celery is not None,
+        queued_as=ground.switch.queued_as,
+        hops=ground.switch.is_on,
     )
 
 
@@ -297,7 +288,7 @@ def _firing(ground: _Ground, executions: Executions, store: SqlStore, queue: Que
         executions,
         store,
         queue,
-        queued_as=ground.queued_as,
+        queued_as=ground.switch.queued_as,
         announce=ground.signals.changed,
     )
 
@@ -346,23 +337,6 @@ def _metrics(ground: _Ground, queueing: _Queueing, outside: Outside, running: Ru
     gauges = gauges_of(ground.database, running.inline, running.background, live.hub)
     gauges["circuits_open"] = outside.breakers.count_open
     return Metrics(ground.database, queueing.queue, ground.tally.figures, gauges)
-
-
-def _workers(ground: _Ground, queue: Queue) -> Workers | None:
-    celery = ground.celery
-    if celery is None:
-        return None
-    from src.runtime.broker import count_answers  # noqa: PLC0415
-
-    return Workers(ground.database, queue, ground.processes, lambda: count_answers(celery))
-
-
-def _celery(settings: Settings) -> "Celery | None":
-    if settings.broker_url is None:
-        return None
-    from src.runtime.broker import make_celery  # noqa: PLC0415 -- who has no broker does not pay for its library
-
-    return make_celery(broker_of(settings, settings.broker_url))
 
 
 def broker_of(settings: Settings, url: str) -> "Broker":
