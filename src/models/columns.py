@@ -54,7 +54,7 @@ def _postgresql_moment(element: moment, compiler: SQLCompiler, **options: Any) -
 @compiles(moment, "sqlite")
 def _sqlite_moment(element: moment, compiler: SQLCompiler, **options: Any) -> str:
     seconds = compiler.process(element.clauses, **options)
-    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {seconds} || ' seconds') || '000')"
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', ({seconds}) || ' seconds') || '000')"
 
 
 class seconds_since(GenericFunction[float]):  # noqa: N801
