@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Collection
 
 from celery.worker import state
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, or_, select
+from sqlalchemy.orm import aliased
 
 from src.core.status import Status
 from src.database import Database
@@ -72,11 +73,16 @@ class Watchdog:
         return self._clock() - self._heard_at > self._seconds and self._work_waits()
 
     def _work_waits(self) -> bool:
-        """Something in a queue of this worker that was rung for a while ago, and again."""
+        """Something in a queue of this worker that was rung for a while ago, and again. What may wait for room, as
+        another run of its workflow or for its client goes on, waits for no worker.
+        """
         here = func.coalesce(Execution.queue, DEFAULT_QUEUE).in_(self._queues)
         waiting = (Execution.status == Status.QUEUED, Execution.completed_at.is_(None), here)
         long_ago = Execution.queued_at < moment(-self._seconds)
-        query = select(func.count()).where(*waiting, long_ago, Execution.rung_at.is_not(None))
+        other = aliased(Execution)
+        alike = or_(other.workflow_id == Execution.workflow_id, other.client_id == Execution.client_id)
+        goes_on = exists().where(other.status == Status.RUNNING, other.completed_at.is_(None), alike)
+        query = select(func.count()).where(*waiting, long_ago, Execution.rung_at.is_not(None), ~goes_on)
         with self._database.read() as connection:
             return connection.execute(query).scalar_one() > 0
 

@@ -11,7 +11,7 @@ from src.runtime.broker import Broker, make_celery
 from src.runtime.queue import DEFAULT_QUEUE
 from src.workers.watchdog import EXIT_CODE, Watchdog
 from tests.end_to_end.fleet import END_SECONDS, fleet
-from tests.runtime.building import HANDED_OFF, Parts, change, eventually, parts
+from tests.runtime.building import HANDED_OFF, Parts, change, completed, eventually, parts
 
 DEAF_SECONDS = 120.0
 
@@ -100,6 +100,19 @@ def test_who_is_busy_is_not(made: Parts, watchdog: Watchdog, clock: Clock, ear: 
     clock.seconds += DEAF_SECONDS + 1
 
     assert not watchdog.is_deaf()
+
+
+def test_work_that_waits_for_another_run_of_its_workflow_does_not_make_it_deaf(
+    made: Parts, watchdog: Watchdog, clock: Clock
+) -> None:
+    leave_waiting(made)
+    goes_on = made.claimed()
+
+    clock.seconds += DEAF_SECONDS + 1
+    while_it_goes_on = watchdog.is_deaf()
+    made.store.settle(goes_on, completed(), [])
+
+    assert (while_it_goes_on, watchdog.is_deaf()) == (False, True)
 
 
 @pytest.mark.parametrize("left", [{"queue": "analyst"}, {"rung": False}], ids=["of other queues", "nobody told of"])
