@@ -198,7 +198,7 @@ def _nodes(ground: _Ground) -> _Nodes:
 
 
 def _sandbox(settings: Settings, spawned: Callable[[float], None]) -> Sandbox:
-    installation = Installation(find_packages(settings.packages), settings.network_ports)
+    installation = Installation(find_packages(settings.sandbox_packages), settings.sandbox_network_ports)
     kept = usual_kept() if settings.sandbox_kept is None else settings.sandbox_kept
     slots = settings.sandbox_slots or usual_count()
     elsewhere = rented(settings.e2b_api_key) if settings.code_executor == "e2b" else None
@@ -209,7 +209,7 @@ def _sandbox(settings: Settings, spawned: Callable[[float], None]) -> Sandbox:
 def _outside(settings: Settings) -> Outside:
     return Outside(
         settings.allowed,
-        settings.web_ports,
+        settings.outbound_ports,
         settings.outbound_max_bytes,
         Breakers(failures=settings.outbound_breaker_failures, open_seconds=settings.outbound_breaker_seconds),
         settings.models,
@@ -219,7 +219,7 @@ def _outside(settings: Settings) -> Outside:
 
 def _policy(settings: Settings) -> CodePolicy:
     return CodePolicy(
-        network=bool(settings.network_ports),
+        network=bool(settings.sandbox_network_ports),
         max_memory_mb=settings.sandbox_max_memory_mb,
         max_timeout_seconds=settings.sandbox_max_timeout_seconds,
     )
@@ -351,5 +351,5 @@ def broker_of(settings: Settings, url: str) -> "Broker":
         hard_limit_seconds=settings.worker_hard_limit_seconds,
         shutdown_seconds=settings.shutdown_grace_seconds,
         max_tasks_per_child=settings.worker_max_tasks_per_child,
-        queues=settings.queues,
+        queues=settings.worker_queues,
     )

@@ -75,14 +75,14 @@ def _walls(executor: ForkServerExecutor) -> Iterator[Finding]:
 
 
 def _packages(nova: Nova) -> Iterator[Finding]:
-    wanted = nova.settings.packages
+    wanted = nova.settings.sandbox_packages
     missing = sorted(set(wanted) - find_packages(wanted).keys())
     if missing:
         names = ", ".join(missing)
         yield Finding("wrong", "packages", f"SANDBOX_PACKAGES names what is not installed: {names}", "pip install it")
     elif wanted:
         yield Finding("ok", "packages", f"code may import {', '.join(wanted)}")
-    ports = nova.settings.network_ports
+    ports = nova.settings.sandbox_network_ports
     yield Finding(
         "ok", "network", f"granted to nodes that ask: ports {', '.join(map(str, ports))}" if ports else "none"
     )

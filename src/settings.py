@@ -2,10 +2,19 @@
 
 import ipaddress
 import re
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from src.database import normalise
@@ -21,12 +30,40 @@ KEY = re.compile(r"[A-Za-z0-9_-]{43}=", re.ASCII)
 LOCAL_REDIS = "redis://localhost:6379/0"
 
 
+def _parts(value: str | list[str]) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _ports(value: str | list[int]) -> list[int]:
+    if not isinstance(value, str):
+        return value
+    wrong = [part for part in _parts(value) if not (part.isdecimal() and 0 < int(part) <= MAX_PORT)]
+    if wrong:
+        raise ValueError(f"expected port numbers with commas between, got {', '.join(wrong)}")
+    return [int(part) for part in _parts(value)]
+
+
+def _read_by(read: Callable[[str], object]) -> AfterValidator:
+    """Kept as it was written, once `read` has understood it."""
+
+    def understood(text: str) -> str:
+        read(text)
+        return text
+
+    return AfterValidator(understood)
+
+
+Parts = Annotated[list[str], NoDecode, BeforeValidator(_parts)]
+Ports = Annotated[list[int], NoDecode, BeforeValidator(_ports)]
+"""Both are written with commas between."""
+
+
 class Settings(BaseSettings):
     """Read once at start. A wrong value stops the process with a sentence."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
-    database_url: str = "sqlite:///nova.db"
+    database_url: Annotated[str, _read_by(normalise)] = "sqlite:///nova.db"
     """Where everything is kept. A file beside the process: nothing to install. PostgreSQL for more than one machine."""
 
     database_pool_size: int = Field(20, ge=1)
@@ -52,7 +89,7 @@ class Settings(BaseSettings):
     """How lines to stdout look: `json`, an object a line, for machines; `console`, for eyes. `auto`: for eyes on a
     terminal, for machines elsewhere."""
 
-    nova_functions: Annotated[list[str], NoDecode] = []
+    nova_functions: Parts = []
     """Modules whose public functions `function` nodes may call, with commas between. None: nothing is callable."""
 
     inline_threads: int = Field(64, ge=1)
@@ -82,7 +119,7 @@ class Settings(BaseSettings):
     """How long nodes in flight may go on after SIGTERM; then their executions are others'. Heroku kills after 30 s,
     Railway after its drainingSeconds."""
 
-    platform: str = "heroku"
+    platform: Annotated[str, _read_by(limit_seconds)] = "heroku"
     """What stands before the web process and gives up on a request: `heroku`, `cloudflare`, `railway`, or a number of
     seconds. The triggers measure runs by it. The strictest: who is well there is well everywhere."""
 
@@ -110,7 +147,7 @@ class Settings(BaseSettings):
     """What happens to queued executions while the broker does not answer or no worker lives: they run in the web
     processes, so that work slows down and does not stop; or they wait."""
 
-    worker_queues: str = ""
+    worker_queues: Parts = []
     """Queues that a worker serves beside the default one when it is started without -Q, with commas between."""
 
     worker_soft_limit_seconds: float = Field(540.0, gt=0)
@@ -156,7 +193,7 @@ class Settings(BaseSettings):
     e2b_api_key: SecretStr = SecretStr("")
     """For CODE_EXECUTOR=e2b, which needs the package `e2b`, too."""
 
-    sandbox_packages: str = "pypdf"
+    sandbox_packages: Parts = ["pypdf"]
     """Packages that code may import beside the standard library, with commas between: by import name, dependencies too.
     The examples read PDF files; every package is loaded ahead and costs memory."""
 
@@ -167,7 +204,7 @@ class Settings(BaseSettings):
     """Processes that wait for the next snippet of their execution, and see no other's. Without it: 64, or what the
     memory allows. 0: every snippet has a process of its own, for some 5 ms of processor time each."""
 
-    sandbox_network_ports: str = "80,443,25,465,587,143,993,995,5432,3306"
+    sandbox_network_ports: Ports = [80, 443, 25, 465, 587, 143, 993, 995, 5432, 3306]
     """TCP ports that nodes with `network` may connect to: web, mail and databases. Empty: no node may have it."""
 
     sandbox_max_memory_mb: int = Field(1024, ge=32, le=65_536)
@@ -176,11 +213,11 @@ class Settings(BaseSettings):
     sandbox_max_timeout_seconds: float = Field(86_400.0, gt=0, le=86_400)
     """The most that the `timeout` of a node with code may ask for: by default what any node may."""
 
-    outbound_allow: str = ""
+    outbound_allow: Annotated[str, _read_by(lambda places: Allowed.read(_parts(places)))] = ""
     """Where nodes may connect to beyond the internet, with commas between: `crm.internal:8000` is that host on that
     port, `10.2.0.0/16` those addresses. Empty: a workflow's author cannot reach what is behind the firewall."""
 
-    outbound_ports: str = "80,443,8080,8443"
+    outbound_ports: Ports = [80, 443, 8080, 8443]
     """TCP ports that nodes may call over HTTP. The web's usual ones: no author speaks HTTP to a mail server or a
     database by mistake or on purpose."""
 
@@ -210,7 +247,7 @@ class Settings(BaseSettings):
     llm_image_model: str = ""
     """The model of `image` nodes that name none."""
 
-    llm_prices: str = ""
+    llm_prices: Annotated[str, _read_by(read_prices)] = ""
     """What models cost, for the books: `model=0.15/0.60`, US dollars for a million tokens in and out, with commas
     between. Nova knows no prices: they change."""
 
@@ -225,7 +262,7 @@ class Settings(BaseSettings):
     """What one key may send to one process: a program in a loop shall not take it from all others. NOVA_API_KEY is the
     operator's own, and not counted. 0: as much as it likes."""
 
-    cors_origins: Annotated[list[str], NoDecode] = []
+    cors_origins: Parts = []
     """Pages of other sites that may call the API with a key, by their origins. None: only its own page may."""
 
     encryption_keys: SecretStr = SecretStr("")
@@ -241,16 +278,10 @@ class Settings(BaseSettings):
     railway_environment: str = ""
     """Set by Railway; likewise."""
 
-    @field_validator("database_url")
+    @field_validator("redis_url", "celery_broker_url")
     @classmethod
-    def _is_known(cls, url: str) -> str:
-        normalise(url)
-        return url
-
-    @field_validator("redis_url", "celery_broker_url", "celery_result_backend")
-    @classmethod
-    def _is_redis(cls, url: str, info: ValidationInfo) -> str:
-        if url and info.field_name != "celery_result_backend" and not url.startswith(("redis://", "rediss://")):
+    def _is_redis(cls, url: str) -> str:
+        if url and not url.startswith(("redis://", "rediss://")):
             raise ValueError("expected a redis:// or rediss:// URL")
         return url
 
@@ -273,41 +304,6 @@ class Settings(BaseSettings):
             raise ValueError("expected SLICE_SECONDS < WORKER_SOFT_LIMIT_SECONDS < WORKER_HARD_LIMIT_SECONDS")
         return self
 
-    @field_validator("platform")
-    @classmethod
-    def _has_a_limit(cls, platform: str) -> str:
-        limit_seconds(platform)
-        return platform
-
-    @field_validator("nova_functions", "cors_origins", mode="before")
-    @classmethod
-    def _split(cls, value: str | list[str]) -> list[str]:
-        return _parts(value) if isinstance(value, str) else value
-
-    @field_validator("outbound_allow")
-    @classmethod
-    def _is_allowance(cls, places: str) -> str:
-        Allowed.read(_parts(places))
-        return places
-
-    @field_validator("llm_prices")
-    @classmethod
-    def _are_prices(cls, prices: str) -> str:
-        read_prices(prices)
-        return prices
-
-    @field_validator("sandbox_network_ports", "outbound_ports")
-    @classmethod
-    def _are_ports(cls, ports: str) -> str:
-        wrong = [part for part in _parts(ports) if not (part.isdecimal() and 0 < int(part) <= MAX_PORT)]
-        if wrong:
-            raise ValueError(f"expected port numbers with commas between, got {', '.join(wrong)}")
-        return ports
-
-    @property
-    def network_ports(self) -> list[int]:
-        return [int(part) for part in _parts(self.sandbox_network_ports)]
-
     @property
     def allowed(self) -> Allowed:
         return Allowed.read(_parts(self.outbound_allow))
@@ -316,10 +312,6 @@ class Settings(BaseSettings):
     def models(self) -> Models:
         key, prices = self.llm_api_key.get_secret_value(), read_prices(self.llm_prices)
         return Models(self.llm_base_url, key, self.llm_model, self.llm_image_model, prices)
-
-    @property
-    def web_ports(self) -> list[int]:
-        return [int(part) for part in _parts(self.outbound_ports)]
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -357,14 +349,6 @@ class Settings(BaseSettings):
         return not self.dyno if self.broker_verify_tls is None else self.broker_verify_tls
 
     @property
-    def queues(self) -> list[str]:
-        return _parts(self.worker_queues)
-
-    @property
-    def packages(self) -> list[str]:
-        return _parts(self.sandbox_packages)
-
-    @property
     def min_level(self) -> Level:
         return Level(self.sandbox_min_level or (Level.SECCOMP if self.is_exposed else Level.WEAK))
 
@@ -372,10 +356,6 @@ class Settings(BaseSettings):
     def is_exposed(self) -> bool:
         """Others than this machine can reach the server, as far as settings tell."""
         return bool(self.dyno or self.railway_environment) or not is_loopback(self.host)
-
-
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 @lru_cache(1024)

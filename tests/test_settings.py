@@ -29,11 +29,11 @@ def test_every_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest
         for name, field in Settings.model_fields.items()
         if type(field.default) in (int, float, str)
     } | {
-        "database_url": "postgresql://host/name", "sandbox_network_ports": "443,5432",
+        "database_url": "postgresql://host/name",
         "redis_url": "redis://host/1", "celery_broker_url": "rediss://host/2", "use_celery": "true",
         "platform": "railway", "queue_fallback": "wait", "slice_seconds": 5.5, "worker_hard_limit_seconds": 9.5,
         "log_format": "json", "code_executor": "e2b", "api_keys": "required",
-        "outbound_allow": "crm.internal:80", "outbound_ports": "443", "llm_prices": "small=1/2",
+        "outbound_allow": "crm.internal:80", "llm_prices": "small=1/2",
     }  # fmt: skip
     for name, value in given.items():
         monkeypatch.setenv(name.upper(), str(value))
@@ -43,16 +43,21 @@ def test_every_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest
     assert {name: getattr(settings, name) for name in given} == given
 
 
-def test_modules_of_functions_stand_with_commas_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NOVA_FUNCTIONS", " shop.orders, shop.mail ,,")
-
-    assert Settings().nova_functions == ["shop.orders", "shop.mail"]
+LISTS = [name for name, field in Settings.model_fields.items() if isinstance(field.default, list)]
 
 
-def test_no_functions_is_no_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NOVA_FUNCTIONS", "")
+@pytest.mark.parametrize("name", LISTS)
+def test_the_parts_of_a_list_stand_with_commas_between(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name.upper(), " 443, 25 ,,")
 
-    assert Settings().nova_functions == []
+    assert getattr(Settings(), name) == ([443, 25] if name.endswith("ports") else ["443", "25"])
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_an_empty_list_has_no_parts(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name.upper(), "")
+
+    assert getattr(Settings(), name) == []
 
 
 @pytest.mark.parametrize(
@@ -143,9 +148,3 @@ def test_what_only_looks_like_loopback_is_not(host: str) -> None:
 )
 def test_code_needs_walls_where_others_can_reach_the_server(given: dict[str, Any], level: str) -> None:
     assert Settings(**given).min_level == level
-
-
-def test_ports_and_packages_stand_with_commas_between() -> None:
-    settings = Settings(sandbox_network_ports=" 443, 25,", sandbox_packages="pypdf, numpy")
-
-    assert (settings.network_ports, settings.packages) == ([443, 25], ["pypdf", "numpy"])
