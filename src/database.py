@@ -26,6 +26,13 @@ from src.core.failpoint import failpoint
 
 PAUSE_SECONDS = 1.0
 """A connection that was not used for longer is asked whether it still is one."""
+OPENED_WITH = {
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "tcp_user_timeout": 10_000,
+    "options": "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s",
+}
+"""Connections to PostgreSQL: nothing waits for ever, on either side."""
 MIGRATIONS = Path(__file__).parent / "models" / "migrations"
 
 
@@ -136,13 +143,7 @@ def _postgresql_engine(url: URL, pool_size: int) -> Engine:
         pool_recycle=300,
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,  # an error that is logged must not quote a context
-        connect_args={
-            "connect_timeout": 5,
-            "keepalives_idle": 30,
-            "tcp_user_timeout": 10_000,
-            "options": "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=5s "
-            "-c idle_in_transaction_session_timeout=60s",
-        },
+        connect_args=OPENED_WITH,
     )
 
     @event.listens_for(engine, "checkout")

@@ -44,41 +44,60 @@ class Broker:
 def make_celery(broker: Broker) -> Celery:
     """The Celery application, with every setting and its reason. Opens no connection."""
     app = Celery("nova", broker=broker.url, backend=broker.result_backend, set_as_current=False)
-    app.conf.update(
-        # The bell. Early acknowledgement: a message may get lost, and none is ever delivered to a second worker while
-        # the first still runs. Recovery is the lease's work, and rings again.
-        task_acks_late=False,
-        task_default_queue=DEFAULT_QUEUE,
-        task_queues=[KombuQueue(name, routing_key=name) for name in (DEFAULT_QUEUE, *broker.queues)],
-        task_serializer="json",
-        accept_content=["json"],
-        task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.2},
-        broker_transport_options=_TRANSPORT,
-        broker_pool_limit=10,
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,  # the default gives up after 100 tries
-        # Workers. One message at a time for each process: another would wait behind a long run.
-        worker_disable_prefetch=True,
-        worker_prefetch_multiplier=1,
-        worker_cancel_long_running_tasks_on_connection_loss=False,
-        worker_soft_shutdown_timeout=broker.shutdown_seconds,
-        worker_max_tasks_per_child=broker.max_tasks_per_child,
-        worker_max_memory_per_child=300_000,
-        worker_proc_alive_timeout=30,
-        worker_hijack_root_logger=False,
-        task_soft_time_limit=broker.soft_limit_seconds,
-        task_time_limit=broker.hard_limit_seconds,
-        # Results are rows. Who wants `AsyncResult` to tell a state gets one that expires; nothing here reads it.
-        task_ignore_result=broker.result_backend is None,
-        task_track_started=broker.result_backend is not None,
-        result_expires=broker.result_expires_seconds,
-        worker_send_task_events=False,
-        task_send_sent_event=False,
-    )
-    if broker.url.startswith("rediss://"):
-        tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED if broker.verify_tls else ssl.CERT_NONE}
-        app.conf.update(broker_use_ssl=tls, redis_backend_use_ssl=tls)
+    app.conf.update(_bells(broker) | _workers(broker) | _results(broker) | _encryption(broker))
     return app
+
+
+def _bells(broker: Broker) -> dict[str, Any]:
+    """Early acknowledgement: a message may get lost, and none is ever delivered to a second worker while the first
+    still runs. Recovery is the lease's work, and rings again.
+    """
+    return {
+        "task_acks_late": False,
+        "task_default_queue": DEFAULT_QUEUE,
+        "task_queues": [KombuQueue(name, routing_key=name) for name in (DEFAULT_QUEUE, *broker.queues)],
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.2},
+        "broker_transport_options": _TRANSPORT,
+        "broker_pool_limit": 10,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,  # the default gives up after 100 tries
+    }
+
+
+def _workers(broker: Broker) -> dict[str, Any]:
+    """One message at a time for each process: another would wait behind a long run."""
+    return {
+        "worker_disable_prefetch": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_soft_shutdown_timeout": broker.shutdown_seconds,
+        "worker_max_tasks_per_child": broker.max_tasks_per_child,
+        "worker_max_memory_per_child": 300_000,
+        "worker_proc_alive_timeout": 30,
+        "worker_hijack_root_logger": False,
+        "task_soft_time_limit": broker.soft_limit_seconds,
+        "task_time_limit": broker.hard_limit_seconds,
+    }
+
+
+def _results(broker: Broker) -> dict[str, Any]:
+    """Results are rows. Who wants `AsyncResult` to tell a state gets one that expires; nothing here reads it."""
+    return {
+        "task_ignore_result": broker.result_backend is None,
+        "task_track_started": broker.result_backend is not None,
+        "result_expires": broker.result_expires_seconds,
+        "worker_send_task_events": False,
+        "task_send_sent_event": False,
+    }
+
+
+def _encryption(broker: Broker) -> dict[str, Any]:
+    if not broker.url.startswith("rediss://"):
+        return {}
+    tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED if broker.verify_tls else ssl.CERT_NONE}
+    return {"broker_use_ssl": tls, "redis_backend_use_ssl": tls}
 
 
 _TRANSPORT: dict[str, Any] = {

@@ -218,20 +218,8 @@ class SqlStore:
     def settle(self, claim: Claim, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
         entry = _entry("settle", claim, attempts)
         last_seal = self._seals.put_on(claim, entry.attempts)
-        settlement: Row = {"id": claim.execution_id, "lease_token": claim.token, "status": verdict.status}
-        if verdict.waits:
-            settlement["waiting_for"] = verdict.waiting_for
-            settlement["wake_at"] = timestamp(verdict.wake_at) if verdict.wake_at else None
-        if verdict.status.is_final:
-            now = datetime.now(UTC)
-            settlement["result"], big = slim(verdict.result)
-            if verdict.error:
-                settlement["error"] = {**error_columns(verdict.error), "node_id": verdict.node_id}
-            settlement["last_seal"] = last_seal
-            settlement["completed_at"] = timestamp(now)
-            settlement["execution_time"] = (now - claim.started_at).total_seconds()
-            entry = entry._replace(blobs=[*entry.blobs, *blob_rows(big, now)])
-        self._ledger.write(entry._replace(settlement=settlement))
+        settlement, big = _settlement(claim, verdict, last_seal)
+        self._ledger.write(entry._replace(settlement=settlement, blobs=[*entry.blobs, *big]))
         self._signals.left(claim, verdict.status, attempts)
         self._tally.kept(claim, attempts)
         seconds = settlement.get("execution_time")
@@ -306,6 +294,24 @@ class SqlStore:
                 is_asked_to_pause=row.requested == PAUSE,
                 interruptions=interruptions_since(connection, execution_id, past) if row.lease_token > 1 else 0,
             )
+
+
+def _settlement(claim: Claim, verdict: Verdict, last_seal: str) -> tuple[Row, list[Row]]:
+    """What changes in the row of an execution that has ended or waits, and the blobs that this names."""
+    row: Row = {"id": claim.execution_id, "lease_token": claim.token, "status": verdict.status}
+    if verdict.waits:
+        row["waiting_for"] = verdict.waiting_for
+        row["wake_at"] = timestamp(verdict.wake_at) if verdict.wake_at else None
+    if not verdict.status.is_final:
+        return row, []
+    now = datetime.now(UTC)
+    row["result"], big = slim(verdict.result)
+    if verdict.error:
+        row["error"] = {**error_columns(verdict.error), "node_id": verdict.node_id}
+    row["last_seal"] = last_seal
+    row["completed_at"] = timestamp(now)
+    row["execution_time"] = (now - claim.started_at).total_seconds()
+    return row, blob_rows(big, now)
 
 
 def _told(verdict: Verdict, seconds: float | None) -> dict[str, object]:
