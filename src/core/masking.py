@@ -118,11 +118,13 @@ class Mask:
 
 
 def forms_of(value: Json) -> set[str]:
-    """How the value may be written: as it is, for JSON, for a URL, for HTML, in base64 and in hexadecimal digits."""
+    """How the value may be written: as it is, in small letters as a host is, for JSON, for a URL, for HTML, in base64
+    and in hexadecimal digits.
+    """
     text = _text_of(value)
     if len(text) < MIN_LENGTH:
         return set()
-    forms = {text, text.strip(), repr(text)[1:-1], html.escape(text)}
+    forms = {text, text.strip(), text.lower(), repr(text)[1:-1], html.escape(text)}
     forms |= {*_in_json(text), *_lines(text), *_in_urls(text)}
     content = text.encode()
     forms |= {content.hex(), content.hex().upper(), *_in_base64(content)}
