@@ -5,6 +5,7 @@ Not Nova's own: nothing here knows that one.
 
 import base64
 import os
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -12,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -28,6 +29,8 @@ OF_A_URL = frozenset({"sslmode"})
 """What may stand behind `?`: anything else there could name another host, or a file of this machine."""
 PASSING_STATES = ("08", "40", "53", "57", "55P03")
 """SQLSTATEs, or their classes: broken connections, deadlocks, no room, shutting down, a lock that is held."""
+STEPS = 10_000
+"""Of SQLite's machine, between two looks at the clock: some milliseconds."""
 FINAL_WORDS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
 """A connection that is refused has no SQLSTATE in psycopg2."""
 
@@ -97,7 +100,9 @@ class Sql:
             raise Refused("expected sqlite:/// and the name of a file in SQL_SQLITE_FOLDER")
         mode = "rwc" if statement.write else "ro"
         address = f"sqlite:///{path.as_uri()}?mode={mode}&uri=true"
-        return create_engine(address, poolclass=NullPool, connect_args={"timeout": deadline.left_seconds})
+        engine = create_engine(address, poolclass=NullPool, connect_args={"timeout": deadline.left_seconds})
+        event.listen(engine, "connect", lambda connection, _: _wall_in(connection, deadline))
+        return engine
 
     def _answered(self, connection: Connection, statement: Statement) -> Context:
         with connection.begin():
@@ -109,6 +114,24 @@ class Sql:
                 {str(name): plain_value(value) for name, value in row.items()} for row in rows[: statement.max_rows]
             ]
         return {"rows": plain, "row_count": len(plain), "truncated": len(rows) > statement.max_rows}
+
+
+def _wall_in(connection: sqlite3.Connection, deadline: Deadline) -> None:
+    """To its one file, and to its time: SQLite itself knows neither."""
+
+    def authorizer(action: int, file: str | None, *_: object) -> int:  # VACUUM INTO attaches, too, where it writes to
+        attaches = action == sqlite3.SQLITE_ATTACH and file != ""  # a name that is empty is a temporary one
+        return sqlite3.SQLITE_DENY if attaches else sqlite3.SQLITE_OK
+
+    def is_over() -> bool:
+        try:
+            deadline.check()
+        except OutsideError:
+            return True
+        return False
+
+    connection.set_authorizer(authorizer)
+    connection.set_progress_handler(is_over, STEPS)
 
 
 def plain_value(value: Any) -> Json:

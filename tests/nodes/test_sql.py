@@ -178,6 +178,30 @@ def test_a_file_is_changed_only_where_it_is_said(shop: tuple[Json, Outside]) -> 
     assert succeeded({**insert, "write": True}, outside=outside).output["node"]["row_count"] == 1
 
 
+@pytest.mark.parametrize("query", ["ATTACH DATABASE '{}' AS other", "VACUUM INTO '{}'", "ATTACH '{}' || '' AS other"])
+@pytest.mark.parametrize("write", [False, True])
+def test_no_statement_opens_or_writes_another_file(
+    shop: tuple[Json, Outside], tmp_path: Path, query: str, write: bool
+) -> None:
+    fields, outside = shop
+    other = tmp_path / "other.db"
+
+    error = failed({**fields, "query": query.format(other), "write": write}, outside=outside).error
+
+    assert error.error_class is ErrorClass.PERMANENT
+    assert not other.exists()
+    assert succeeded({**fields, "query": "VACUUM", "write": True}, outside=outside)
+
+
+def test_a_statement_that_runs_on_is_ended_in_time(shop: tuple[Json, Outside]) -> None:
+    fields, outside = shop
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
+
+    error = failed({**fields, "query": endless, "timeout": 0.2}, outside=outside).error
+
+    assert (error.error_class, error.message) == (ErrorClass.TRANSIENT, "no answer within 0.2 s")
+
+
 @pytest.mark.parametrize("name", ["../shop.db", "/etc/passwd", "sub/../../shop.db", "", "?mode=rwc", ":memory:"])
 def test_no_other_file_can_be_reached(shop: tuple[Json, Outside], name: str) -> None:
     fields, outside = shop
