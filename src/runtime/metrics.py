@@ -78,6 +78,7 @@ class Metrics:
         yield from self._queue_families()
         with self._database.read() as connection:
             yield from _states(connection)
+            yield from _overdue(connection)
             yield from _processes(connection)
             yield from _counted(connection)
 
@@ -99,13 +100,19 @@ class _Collected:
         return self._families
 
 
+_UNFINISHED = Execution.completed_at.is_(None)
+"""All that is looked at stands in one small index."""
+
+
 def _states(connection: Connection) -> Iterator[Any]:
-    """Of what has not ended: all that these look at is in one small index."""
-    unfinished = Execution.completed_at.is_(None)
-    query = select(Execution.status, Execution.mode, func.count()).where(unfinished)
+    query = select(Execution.status, Execution.mode, func.count()).where(_UNFINISHED)
     rows = connection.execute(query.group_by(Execution.status, Execution.mode)).all()
     states = [({"status": status, "mode": mode}, float(count)) for status, mode, count in rows]
     yield _gauge("executions", "Runs that have not ended, by status and mode.", states)
+
+
+def _overdue(connection: Connection) -> Iterator[Any]:
+    """Leases, and what no sweep has seen to yet."""
     running = Execution.status == Status.RUNNING
     is_over = Execution.lease_until < moment(0.0)
     is_due = (Execution.status == Status.WAITING) & (Execution.wake_at < moment(0.0))
@@ -115,7 +122,7 @@ def _states(connection: Connection) -> Iterator[Any]:
             _count(running & is_over),
             func.max(case((running & is_over, seconds_since(Execution.lease_until)))),
             func.max(case((is_due, seconds_since(Execution.wake_at)))),
-        ).where(unfinished)
+        ).where(_UNFINISHED)
     ).one()
     yield _gauge("leases_held", "Runs that a living runner holds.", [({}, float(held or 0))])
     yield _gauge("leases_expired", "Runs whose runner is gone, and that no sweep has found yet.", [({}, expired or 0)])

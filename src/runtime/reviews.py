@@ -83,30 +83,19 @@ class Reviews:
             AlreadyDecided: somebody was first, the time is over, or nobody had asked.
             Invalid: the decision is none of those that there are, the output not what the form asks for.
         """
-        if answer.output is not None:
-            output = plain_object(answer.output, max_bytes=self._max_output_bytes, pointer="/output")
-            answer = replace(answer, output=output)
-        answer = self._without_secrets(execution_id, answer)
+        answer = self._without_secrets(execution_id, self._kept(answer))
         with self._database.write("review") as connection:
             waiting = self._waiting(connection, execution_id, node_id)
             _check(waiting, answer)
-            values = {
-                "decision": answer.decision,
-                "comment": answer.comment,
-                "output": answer.output,
-                "actor": answer.actor,
-            }
-            row = {"execution_id": execution_id, "node_id": node_id, "attempt": waiting.row.attempt, **values}
-            now = datetime.now(UTC)
-            try:
-                connection.execute(insert(Review).values(**row, decided_at=now))
-            except IntegrityError:
-                raise AlreadyDecided(execution_id, node_id) from None
-            told = {"node_id": node_id, "decision": answer.decision, "comment": answer.comment}
-            event = {"execution_id": execution_id, "kind": "reviewed", "actor": answer.actor, "data": told}
-            connection.execute(insert(ExecutionEvent).values(**event, at=now))
-            note(connection, "execution.review", f"execution/{execution_id}", after=values, actor=answer.actor)
+            _record(connection, execution_id, node_id, waiting.row.attempt, answer)
         self._wakes.wake_if_due(execution_id)
+
+    def _kept(self, answer: Answer) -> Answer:
+        """With its output as it can be kept. Raises ValueRefused."""
+        if answer.output is None:
+            return answer
+        output = plain_object(answer.output, max_bytes=self._max_output_bytes, pointer="/output")
+        return replace(answer, output=output)
 
     def _without_secrets(self, execution_id: int, answer: Answer) -> Answer:
         with self._database.read() as connection:
@@ -157,3 +146,18 @@ def _check(waiting: Pending, answer: Answer) -> None:
         problems += problems_in(answer.output, form, "/output")
     if problems:
         raise ReviewRefused(problems)
+
+
+def _record(connection: Connection, execution_id: int, node_id: str, attempt: int, answer: Answer) -> None:
+    """Raises AlreadyDecided."""
+    now = datetime.now(UTC)
+    values = {"decision": answer.decision, "comment": answer.comment, "output": answer.output, "actor": answer.actor}
+    row = {"execution_id": execution_id, "node_id": node_id, "attempt": attempt, **values}
+    try:
+        connection.execute(insert(Review).values(**row, decided_at=now))
+    except IntegrityError:
+        raise AlreadyDecided(execution_id, node_id) from None
+    told = {"node_id": node_id, "decision": answer.decision, "comment": answer.comment}
+    event = {"execution_id": execution_id, "kind": "reviewed", "actor": answer.actor, "data": told}
+    connection.execute(insert(ExecutionEvent).values(**event, at=now))
+    note(connection, "execution.review", f"execution/{execution_id}", after=values, actor=answer.actor)

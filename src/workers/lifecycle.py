@@ -18,6 +18,7 @@ from celery.worker import state
 
 from src.core.about import bind
 from src.core.errors import NotReady
+from src.nova import Nova
 from src.workers.process import nova
 from src.workers.watchdog import Watchdog
 
@@ -34,17 +35,7 @@ def _begin(sender: Any, **_: Any) -> None:
     except NotReady as error:  # as before a migration: a worker that cannot run anything must not take bells
         logger.error("This worker ends: %s", error)  # noqa: TRY400 -- a sentence, for an operator
         raise SystemExit(EX_FAILURE) from None
-    watchdog = Watchdog(
-        parts.database,
-        seconds=parts.settings.worker_deaf_seconds,
-        queues=[queue.name for queue in sender.task_consumer.queues],
-        count_heard=lambda: state.all_total_count[0],
-        is_idle=lambda: not state.active_requests,
-    )
-    parts.metrics.figures.gauges["worker_pool_used"] = lambda: len(state.active_requests)
-    parts.metrics.figures.gauges["worker_pool_size"] = lambda: sender.controller.concurrency
-    parts.processes.bell_heard = watchdog.bell_heard
-    parts.sweeper.add("watchdog", watchdog.look)
+    _watch_over(parts, sender)
     parts.sweeper.start()
     for each in (signal.SIGTERM, signal.SIGQUIT):
         _end_at(each)
@@ -52,6 +43,21 @@ def _begin(sender: Any, **_: Any) -> None:
         logger.warning(
             "Set REMAP_SIGTERM=SIGQUIT: without it SIGTERM to all of a worker's processes cuts its runs off."
         )
+
+
+def _watch_over(parts: Nova, consumer: Any) -> None:
+    """The sweep looks whether this worker hears bells, and tells how busy it is."""
+    watchdog = Watchdog(
+        parts.database,
+        seconds=parts.settings.worker_deaf_seconds,
+        queues=[queue.name for queue in consumer.task_consumer.queues],
+        count_heard=lambda: state.all_total_count[0],
+        is_idle=lambda: not state.active_requests,
+    )
+    parts.metrics.figures.gauges["worker_pool_used"] = lambda: len(state.active_requests)
+    parts.metrics.figures.gauges["worker_pool_size"] = lambda: consumer.controller.concurrency
+    parts.processes.bell_heard = watchdog.bell_heard
+    parts.sweeper.add("watchdog", watchdog.look)
 
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
