@@ -84,7 +84,7 @@ def _over_http(databases: Databases) -> Iterator[Group]:
             urls |= {kind: f"{server}/workflows/{workflow_id}/execute" for kind, workflow_id in ids.items()}
             urls[ALONE] = f"{unshared}/workflows/{ids['action']}/execute"
             for place, concurrency in HTTP.items():
-                subjects = {name: _requests(url, concurrency) for name, url in urls.items()}
+                subjects = {name: requests(url, concurrency) for name, url in urls.items()}
                 yield Group(databases.name, place, NODES, subjects)
 
 
@@ -97,7 +97,7 @@ def _prepared(databases: Databases) -> Iterator[tuple[str, str]]:
         yield floor_url, nova_url
 
 
-def _requests(url: str, concurrency: int) -> Subject:
+def requests(url: str, concurrency: int) -> Subject:
     def measure(seconds: float) -> Round:
         command = [sys.executable, "-m", "benchmarks.load", url, str(concurrency), str(seconds)]
         printed = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
