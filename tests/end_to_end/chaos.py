@@ -2,9 +2,11 @@
 
 python -m tests.end_to_end.chaos --seed 1 --executions 1000
 python -m tests.end_to_end.chaos --seed 1 --executions 1000 --faults restart_redis freeze_redis flush reset
+python -m tests.end_to_end.chaos --seed 1 --executions 1000 --database sqlite
 
-Two web processes and two workers on a PostgreSQL and a Redis of their own. Executions are asked for over HTTP, two of
-three asynchronously, each with a key under which it is asked for again until there is an answer.
+Two web processes and two workers on a PostgreSQL and a Redis of their own; or one web process on a SQLite file, and
+nothing else. Executions are asked for over HTTP, two of three asynchronously, each with a key under which it is asked
+for again until there is an answer.
 """
 
 import argparse
@@ -16,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ from typing import Any
 
 from redis import Redis, RedisError
 
+from src.database import migrate
 from tests import servers
 from tests.end_to_end.fleet import LEASE_SECONDS, Fleet, Member, Web, fleet
 from tests.runtime.building import call, graph
@@ -51,6 +54,8 @@ FAULTS = {
     "stop_postgres": 1,
 }
 """How often each comes, relative to the others."""
+FAULTS_ALONE = {"kill_web": 4, "freeze_web": 1}
+"""Of one process without a broker."""
 PER_SECOND = 12.0
 """Executions that are asked for."""
 USUAL_ANSWERS = {"200", "202", "503", "none"}
@@ -69,10 +74,10 @@ class Fault:
     """Decides whom it meets, and for how long."""
 
 
-def schedule(seed: int, seconds: float, names: Sequence[str]) -> list[Fault]:
+def schedule(seed: int, seconds: float, weights: Mapping[str, int]) -> list[Fault]:
     random, at, faults = Random(seed), 1.0, []
     while at < seconds:
-        [name] = random.choices(names, [FAULTS[name] for name in names])
+        [name] = random.choices(list(weights), list(weights.values()))
         faults.append(Fault(at, name, random.random()))
         at += random.uniform(0.3, 1.2)
     return faults
@@ -115,26 +120,37 @@ class Report:
 
 
 class Chaos:
+    """Of several processes on PostgreSQL and Redis."""
+
+    faults: Mapping[str, int] = FAULTS
+    names: tuple[str, ...] = ("web 1", "web 2", "worker1", "worker2")
+    committed_at = "extract(epoch FROM pg_xact_commit_timestamp(xmin))"
+    """The moment from which on a node must not be started any more."""
+
     def __init__(self, folder: Path, resources: ExitStack) -> None:
         self.report = Report()
-        self._postgres: Cluster = resources.enter_context(cluster())
-        self._postgres.keep_moments_of_commits()
-        self._redis_port = servers.free_port()
-        self._redis = servers.start_redis(self._redis_port)
-        resources.callback(self._stop_redis)
-        self._proxy = Proxy("127.0.0.1", self._redis_port)
-        resources.callback(self._proxy.close)
-        redis_url = f"redis://127.0.0.1:{self._proxy.port}/0"
-        self._members: Fleet = resources.enter_context(fleet(self._postgres.url, redis_url, folder))
+        self._resources = resources
+        self._members: Fleet = resources.enter_context(fleet(*self._open(folder), folder))
         self._living: dict[str, Member] = {}
         self._frozen: list[threading.Timer] = []
         self._acknowledged: dict[int, int] = {}
+
+    def _open(self, _: Path) -> tuple[str, str]:
+        """What the processes share: the database and the broker."""
+        self._postgres: Cluster = self._resources.enter_context(cluster())
+        self._postgres.keep_moments_of_commits()
+        self._redis_port = servers.free_port()
+        self._redis = servers.start_redis(self._redis_port)
+        self._resources.callback(self._stop_redis)
+        self._proxy = Proxy("127.0.0.1", self._redis_port)
+        self._resources.callback(self._proxy.close)
+        return self._postgres.url, f"redis://127.0.0.1:{self._proxy.port}/0"
 
     def _stop_redis(self) -> None:
         self._redis.stop()  # whichever it is by then
 
     def start(self) -> None:
-        for name in ("web 1", "web 2", "worker1", "worker2"):
+        for name in self.names:
             self._begin(name)
         self._members.wait_until_ready()
         self._workflow_id = self._webs()[0].save("line", LINE)
@@ -213,10 +229,12 @@ class Chaos:
         self._begin(member.name)
 
     def _freeze_worker(self, chance: float) -> None:
+        self._freeze(_one_of(self._workers(), chance), chance)
+
+    def _freeze(self, member: Member, chance: float) -> None:
         """For longer than its leases last."""
-        worker = _one_of(self._workers(), chance)
-        worker.freeze()
-        self._later(LEASE_SECONDS + 1 + chance, worker.go_on)
+        member.freeze()
+        self._later(LEASE_SECONDS + 1 + chance, member.go_on)
 
     def _restart_redis(self, chance: float) -> None:
         self._redis.stop()
@@ -275,14 +293,39 @@ class Chaos:
 
     def _repeated(self) -> tuple[int, int]:
         """Effects beyond the first of each node, and those that came when the checkpoint had been committed."""
-        statement = (
-            "SELECT execution_id, node_id, extract(epoch FROM pg_xact_commit_timestamp(xmin)) AS at FROM chain_of_work"
-        )
+        statement = f"SELECT execution_id, node_id, {self.committed_at} AS at FROM chain_of_work"
         kept = {(row["execution_id"], row["node_id"]): float(row["at"]) for row in self._members.query(statement)}
         lines = [line.split() for line in self._stamps.read_text().splitlines()]
         effects = [((int(execution_id), node_id), float(at)) for execution_id, node_id, at in lines]
         too_late = [node for node, at in effects if at > kept[node] + TICK_SECONDS]
         return len(effects) - len({node for node, _ in effects}), len(too_late)
+
+
+class ChaosAlone(Chaos):
+    """Of one web process on a SQLite file."""
+
+    faults = FAULTS_ALONE
+    names = ("web",)
+    committed_at = "(julianday(timestamp) - 2440587.5) * 86400"
+    """There is no moment of the commit. The end of the attempt is earlier, and nobody else starts nodes meanwhile."""
+
+    def _open(self, folder: Path) -> tuple[str, str]:
+        url = f"sqlite:///{folder}/nova.db"
+        migrate(url)
+        return url, ""
+
+    def _kill_web(self, chance: float) -> None:
+        self._members.wait_until_ready()  # killed while it starts, it would never do anything
+        time.sleep(chance)
+        super()._kill_web(chance)
+
+    def _freeze_web(self, chance: float) -> None:
+        self._members.wait_until_ready()
+        self._freeze(_one_of(self._webs(), chance), chance)
+        self._calm_down()
+
+
+DATABASES: dict[str, type[Chaos]] = {"postgresql": Chaos, "sqlite": ChaosAlone}
 
 
 def _one_of(things: Sequence[Any], chance: float) -> Any:
@@ -298,21 +341,24 @@ def _children(leader: int) -> Iterator[int]:
             yield int(line.split()[0])
 
 
-def play(seed: int, executions: int, names: Sequence[str] = tuple(FAULTS)) -> Report:
+def play(seed: int, executions: int, kind: type[Chaos] = Chaos, names: Collection[str] = ()) -> Report:
+    """`names`: of the faults that there may be; where it is empty, all."""
+    weights = {name: weight for name, weight in kind.faults.items() if not names or name in names}
     with ExitStack() as resources:
         folder = Path(resources.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        chaos = Chaos(folder, resources)
+        chaos = kind(folder, resources)
         chaos.start()
-        return chaos.run(executions, schedule(seed, executions / PER_SECOND, names), seed)
+        return chaos.run(executions, schedule(seed, executions / PER_SECOND, weights), seed)
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--executions", type=int, default=1000)
-    options.add_argument("--faults", nargs="+", choices=FAULTS, default=list(FAULTS))
+    options.add_argument("--faults", nargs="+", choices=FAULTS | FAULTS_ALONE, default=[])
+    options.add_argument("--database", choices=DATABASES, default="postgresql")
     given = options.parse_args()
-    report = play(given.seed, given.executions, given.faults)
+    report = play(given.seed, given.executions, DATABASES[given.database], given.faults)
     print(f"seed {given.seed}: {report}")
     return 0 if report.is_sound else 1
 
