@@ -1,12 +1,12 @@
 """New executions from earlier ones: what has ended there stands, as rows that say where they come from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, update
 
-from src.core.errors import KeyTaken, NotAllowed
+from src.core.errors import KeyTaken, NotAllowed, NotFound
 from src.core.outcome import Context
 from src.core.rerun import Ended, taken_over
 from src.core.status import Mode, Status
@@ -15,7 +15,7 @@ from src.database import Database
 from src.models import Execution
 from src.runtime.audit import note
 from src.runtime.executions import Executions, Found
-from src.runtime.inheritance import settled, take_over, take_over_children
+from src.runtime.inheritance import Legacy, settled, take_over, take_over_children, unfinished_children
 from src.runtime.queue import Priority, Queue
 from src.runtime.rows import outcome_of
 from src.runtime.store import NewExecution, SqlStore
@@ -35,7 +35,8 @@ class Reruns:
 
     def retry(self, execution_id: int, *, idempotency_key: str | None = None) -> int:
         """Run again what has failed, and what comes after it; answers the new execution. Of a node that has started
-        others, those that have completed stand.
+        others, those that have completed stand,
+        and the others go on from what they had done.
 
         Raises:
             NotFound
@@ -101,28 +102,44 @@ class Reruns:
     def _start(
         self, action: str, found: Found, new: NewExecution, from_node: str | None, origin_node: str | None
     ) -> int:
-        origin = found.row
-        graph = self.executions.workflows.graph(origin.workflow_id, new.workflow_version, origin.subgraph)
-        standing = set(taken_over(graph, self._ended(origin.id), from_node))
+        legacy = self._legacy(found.row, new.workflow_version, from_node)
         try:
-            execution_id = self._write(action, origin, new, origin_node, standing)
+            execution_id = self._write(action, found.row, new, origin_node, legacy)
         except KeyTaken as taken:
             return self.executions.started_by(taken)
         self.queue.ring(execution_id)
         self.changed(execution_id)
         return execution_id
 
-    def _write(
-        self, action: str, origin: Row[Any], new: NewExecution, origin_node: str | None, standing: set[str]
-    ) -> int:
+    def _legacy(self, origin: Row[Any], version: int, from_node: str | None = None) -> Legacy:
+        """Raises RerunRefused."""
+        graph = self.executions.workflows.graph(origin.workflow_id, version, origin.subgraph)
+        legacy = Legacy(origin.id, set(taken_over(graph, self._ended(origin.id), from_node)))
+        return legacy if from_node else replace(legacy, children=self._unfinished_children(legacy))
+
+    def _unfinished_children(self, legacy: Legacy) -> list[Legacy]:
+        with self.database.read() as connection:
+            rows = connection.execute(unfinished_children(legacy)).all()
+        return [self._legacy(row, row.workflow_version) for row in rows if self._is_current(row)]
+
+    def _is_current(self, child: Row[Any]) -> bool:
+        """A called workflow that has been mended since is called anew, from its start."""
+        if child.subgraph is not None:
+            return True
+        try:
+            return bool(self.executions.workflows.pinned(child.workflow_id).version == child.workflow_version)
+        except NotFound:
+            return False
+
+    def _write(self, action: str, origin: Row[Any], new: NewExecution, origin_node: str | None, legacy: Legacy) -> int:
         with self.database.write("rerun") as connection:
             execution_id = self.store.enqueue_within(connection, new, mode=self.queued_as)
             values = {"origin_id": origin.id, "origin_node_id": origin_node}
             values |= {"subgraph": origin.subgraph, "depth": origin.depth}
             connection.execute(update(Execution).where(Execution.id == execution_id).values(**values))
-            take_over(connection, origin.id, execution_id, standing)
+            take_over(connection, legacy, execution_id)
             if action == RETRIED:
-                take_over_children(connection, origin.id, execution_id, standing)
+                take_over_children(connection, legacy, execution_id)
             note(connection, action, f"execution/{origin.id}")
         return execution_id
 

@@ -119,6 +119,11 @@ def fail_once_for_some(context: Context, node: NodeInfo) -> Context:
     return {"doubled": 2 * item}
 
 
+def leave_a_file(context: Context, node: NodeInfo) -> None:
+    """For every time it runs."""
+    (Path(context["folder"]) / f"{node.id} of {context['item']} in {node.execution_id}").touch()
+
+
 COUNTER = itertools.count()
 
 

@@ -277,6 +277,48 @@ def sound(client: TestClient, *ids: int) -> bool:
     return all(executions.verify(each) == [] for each in ids)
 
 
+def test_a_retry_goes_on_in_each_child_from_where_it_was(client: TestClient, tmp_path: Path) -> None:
+    """However deep: what has failed is called by the item of a map."""
+    called = line(function("leave_a_file", "called"), function("fail_once_for_some", "flaky"), name="called")
+    save(client, called)
+    given = GIVEN | {"item": "{{ context.item }}"}
+    call_it = {"id": "call", "type": "workflow", "workflow": "called", "context": given}
+    inner = line(function("leave_a_file", "item"), call_it)["graph_definition"]
+    node = over("context.numbers", inner, concurrency=1, context=GIVEN)
+    numbers = {"numbers": [1, 2, 3], "failing": [2], "folder": str(tmp_path)}
+    failed = run(client, line(node), numbers).json()["id"]
+
+    done = client.post(f"/executions/{failed}/retry").json()
+
+    assert done["status"] == "completed"
+    assert [each["call"]["doubled"] for each in done["result"]["each"]] == [2, 4, 6]
+    ran = sorted(path.name.partition(" in ")[0] for path in tmp_path.glob("* in *"))
+    assert ran == [f"{which} of {item}" for which in ("called", "item") for item in (1, 2, 3)]
+    before, after = children(client, failed), children(client, done["id"])
+    assert [child["origin_id"] for child in after] == [before[0]["id"], before[1]["id"], None]
+    [deep_before], [deep_after] = (children(client, each[1]["id"]) for each in (before, after))
+    assert (deep_before["status"], deep_after["status"]) == ("failed", "completed")
+    assert deep_after["origin_id"] == deep_before["id"]
+    assert sound(client, done["id"], deep_after["id"], *(child["id"] for child in after))
+
+
+def test_a_called_workflow_that_was_mended_since_is_called_anew(client: TestClient, tmp_path: Path) -> None:
+    broken = line(function("leave_a_file", "leave"), transform(inverse="{{ 1 // 0 }}"), name="called")
+    called_id = save(client, broken)
+    given = {"item": "1", "folder": str(tmp_path)}
+    call_it = {"id": "call", "type": "workflow", "workflow": "called", "context": given}
+    failed = run(client, line(call_it)).json()["id"]
+    mended = line(function("leave_a_file", "leave"), transform(inverse="{{ 1 // 1 }}"), name="called")
+    assert client.put(f"/workflows/{called_id}", json=mended, headers={"If-Match": "*"}).is_success
+
+    done = client.post(f"/executions/{failed}/retry").json()
+
+    assert done["status"] == "completed"
+    [child] = children(client, done["id"])
+    assert (child["workflow_version"], child["origin_id"]) == (2, None)
+    assert len(list(tmp_path.glob("leave of *"))) == 2
+
+
 def test_a_retry_of_a_map_keeps_the_items_that_have_completed(client: TestClient, tmp_path: Path) -> None:
     node = over("context.numbers", FLAKY, concurrency=1, context=GIVEN)
     numbers = {"numbers": [1, 2, 3, 4], "failing": [2, 4], "folder": str(tmp_path)}
@@ -290,8 +332,8 @@ def test_a_retry_of_a_map_keeps_the_items_that_have_completed(client: TestClient
     first, second, third = (children(client, each) for each in (failed, again["id"], done["id"]))
     assert [child["status"] for child in first] == ["completed", "failed", "stopped", "stopped"]
     assert [child["status"] for child in second] == ["completed", "completed", "completed", "failed"]
-    assert [child["origin_id"] for child in second] == [first[0]["id"], None, None, None]
-    assert [child["origin_id"] for child in third] == [*(child["id"] for child in second[:3]), None]
+    assert [child["origin_id"] for child in second] == [first[0]["id"], first[1]["id"], None, None]
+    assert [child["origin_id"] for child in third] == [child["id"] for child in second]
     ran = sorted(path.name for path in tmp_path.glob("[1-4]-*"))
     assert [name.partition("-")[0] for name in ran] == ["1", "2", "2", "3", "4", "4"]
     assert nodes(client, third[0]["id"]) == nodes(client, first[0]["id"]) == ["start", "flaky", "end"]
@@ -329,4 +371,4 @@ def test_a_retry_of_what_was_stopped_goes_on_with_the_items_that_were_left(clien
     assert [each["doubled"] for each in again["result"]["each"]] == [2, 4]
     before, after = children(client, stopped), children(client, again["id"])
     assert [child["status"] for child in before] == ["completed", "stopped"]
-    assert [child["origin_id"] for child in after] == [before[0]["id"], None]
+    assert [child["origin_id"] for child in after] == [child["id"] for child in before]

@@ -21,7 +21,7 @@ from src.models import ChainOfWork, Client, Execution
 from src.nodes import InstalledKinds
 from src.nova import Nova
 from src.runtime.executions import Found
-from src.runtime.inheritance import take_over_children
+from src.runtime.inheritance import Legacy, take_over_children
 from src.runtime.leases import Leases
 from src.runtime.ledger import Ledger
 from src.runtime.store import NewExecution, SqlStore
@@ -189,7 +189,7 @@ def add_taken_over(database: Database, workflow_id: int, count: int) -> None:
     """So many children that a retry has taken over."""
     origin, retry = add_failed_map(database, workflow_id, count, {})
     with database.write() as connection:
-        take_over_children(connection, origin, retry, ())
+        take_over_children(connection, Legacy(origin, ()), retry)
 
 
 def eventually(condition: Callable[[], object], *, seconds: float = 20.0, what: str = "the condition") -> None:

@@ -3,7 +3,7 @@
 import tracemalloc
 import uuid
 
-from src.runtime.inheritance import take_over_children
+from src.runtime.inheritance import Legacy, take_over_children
 from src.runtime.workflows import Draft
 from tests.runtime.building import PLAIN, add_failed_map, parts
 
@@ -13,11 +13,13 @@ COUNT, BYTES = 50, 100_000
 def test_children_are_taken_over_whole_and_without_being_read(database_url: str) -> None:
     context = {"big": "x" * BYTES}
     with parts(database_url) as made:
-        ids = add_failed_map(made.database, made.workflows.keep(Draft("plain", PLAIN)), COUNT, context)
+        origin_id, retry_id = ids = add_failed_map(
+            made.database, made.workflows.keep(Draft("plain", PLAIN)), COUNT, context
+        )
 
         with made.database.write() as connection:
             tracemalloc.start()
-            take_over_children(connection, *ids, ())
+            take_over_children(connection, Legacy(origin_id, ()), retry_id)
             _, peak_bytes = tracemalloc.get_traced_memory()
             tracemalloc.stop()
 
