@@ -145,6 +145,10 @@ class MemoryStore:
             row.verdict = replace(verdict, result=_kept(verdict.result))
             self._note("settle", claim.execution_id, claim.token, attempts)
 
+    def answers(self, claim: Claim) -> dict[str, Json]:
+        with self._lock:
+            return _claim(claim.execution_id, self._rows[claim.execution_id]).answers
+
     def release(self, claim: Claim, hand_off: HandOff) -> None:
         with self._lock:
             row = self._fenced(claim)
@@ -169,11 +173,12 @@ class MemoryStore:
             row.woken_for = woken_for
 
     def answer(self, execution_id: int, node_id: str, answer: Json) -> None:
-        """A person has answered, and the run is woken."""
+        """A person has answered, and a run that waits is woken."""
         row = self._rows[execution_id]
         number = sum(attempt.node_id == node_id for _, attempt in row.attempts)
         row.answers[node_id, number] = answer
-        self.wake(execution_id)
+        if row.status is Status.WAITING:
+            self.wake(execution_id)
 
     def ask_to_pause(self, execution_id: int) -> None:
         self._rows[execution_id].is_asked_to_pause = True

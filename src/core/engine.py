@@ -150,14 +150,18 @@ class GraphEngine:
 
     def _wake(self, run: Run) -> None:
         """Go on with what has waited long enough. A run that has taken too long goes no further."""
-        run.wake(self._now())
+        now = self._now()
+        if overdue := run.overdue(now):
+            answers = self._store.answers(run.claim)
+            run.claim.answers.update({node_id: answers[node_id] for node_id in overdue if node_id in answers})
+        run.wake(now)
         limit = run.plan.graph.policy.timeout
         if limit is not None and run.ready and (self._now() - run.claim.started_at).total_seconds() > limit:
             self._fail_next(run, NodeError("RunTimeout", f"the run took longer than {limit:g} s"))
 
     def _slept(self, run: Run) -> bool:
         """Sleep until the first of what waits is due, where that is soon. False where it is not: the run lets go."""
-        wake_at = run.next_wake
+        wake_at = run.alarm
         if wake_at is None or run.hand_off or run.slice.is_draining():
             return False
         seconds = (wake_at - self._now()).total_seconds()

@@ -10,6 +10,9 @@ from src.core.plan import Plan
 from src.core.slice import HandOff, Reason, Slice
 from src.core.store import Claim
 
+BY_OTHERS = (WaitFor.REVIEW, WaitFor.CHILD)
+"""Waits that end when somebody answers, and by their time only if nobody does."""
+
 
 class Run:
     """Its claim, its plan (the checkpoints replayed), what is under way."""
@@ -83,6 +86,17 @@ class Run:
     def next_wake(self) -> datetime | None:
         return min((wait.until for wait in self._asleep.values() if wait.until is not None), default=None)
 
+    @property
+    def alarm(self) -> datetime | None:
+        """Likewise, where time alone brings it: who waits for somebody else waits as a row, where that one is heard."""
+        first = min((wait for wait in self._asleep.values() if wait.until is not None), key=_until, default=None)
+        return None if first is None or first.reason in BY_OTHERS else first.until
+
+    def overdue(self, now: datetime) -> list[str]:
+        """The nodes whose time is over, though somebody may have answered since the claim."""
+        due = self._due(now) if self._asleep else ()
+        return [each for each in due if self._asleep[each].reason in BY_OTHERS and each not in self.claim.answers]
+
     def wake(self, now: datetime) -> None:
         """Make ready what waits no longer: its time has come, or its answer."""
         for node_id in self._due(now) if self._asleep else ():
@@ -100,6 +114,11 @@ class Run:
     def _take(self, nodes: list[Node]) -> None:
         for node in nodes:
             (self.effect_free if node.effect_free else self.ready).append(node)
+
+
+def _until(wait: Waiting) -> datetime:
+    assert wait.until is not None
+    return wait.until
 
 
 def _is_retry(outcome: object) -> bool:

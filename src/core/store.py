@@ -70,6 +70,9 @@ class Store(Protocol):
     def settle(self, claim: Claim, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
         """End the execution, with the last of its attempts, and give up the lease. Raises LeaseLost as above."""
 
+    def answers(self, claim: Claim) -> dict[str, Json]:
+        """What has come by now, as `Claim.answers` has what had come when it was made."""
+
     def release(self, claim: Claim, hand_off: HandOff) -> None:
         """Put the execution back into the queue at a node boundary. Raises LeaseLost as above."""
 

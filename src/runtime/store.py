@@ -229,6 +229,10 @@ class SqlStore:
         if verdict.waits or verdict.error or claim.parent_id is not None or claim.is_limited:
             self._settled(claim, verdict)
 
+    def answers(self, claim: Claim) -> dict[str, Json]:
+        with self._database.read() as connection:
+            return answers_to(connection, claim.execution_id, past_of(connection, claim.execution_id))
+
     def release(self, claim: Claim, hand_off: HandOff) -> None:
         mine = (Execution.id == claim.execution_id, Execution.lease_token == claim.token)
         query = update(Execution).where(*mine, Execution.status == Status.RUNNING)

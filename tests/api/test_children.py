@@ -36,6 +36,16 @@ def test_a_workflow_is_called_with_what_its_caller_gives_it_and_answers_with_its
     assert (child["status"], child["parent_node_id"], child["parent_item"]) == ("completed", "call", 0)
 
 
+@pytest.mark.parametrize("kind", ["workflow", "map"])
+def test_children_that_end_in_time_are_no_timeout_however_short_that_is(client: TestClient, kind: str) -> None:
+    save(client, line(transform(done=True), name="quick"))
+    call = {"id": "call", "type": kind, "workflow": "quick", "timeout": 5} | ({"items": "[1]"} if kind == "map" else {})
+
+    answer = run(client, line(call, name="caller"))
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "completed"), answer.text
+
+
 def test_the_results_of_a_map_stand_in_the_order_of_its_items(client: TestClient) -> None:
     node = over("context.numbers", DOUBLE, concurrency=3, result_key="doubled")
 

@@ -6,7 +6,9 @@ from urllib.parse import quote
 import pytest
 from starlette.testclient import TestClient
 
-from tests.api.door import Background, Json, action, line, run, save
+from tests.api.door import Background, Json, action, function, line, run, save, serving
+from tests.api.functions import GATE
+from tests.runtime.building import eventually
 
 ASK: Json = {
     "id": "ask",
@@ -118,13 +120,40 @@ def test_a_node_that_does_not_wait_cannot_be_reviewed(client: TestClient, node_i
     assert decide(client, execution_id, node_id, decision="approve").status_code == 409
 
 
-def test_what_is_not_answered_in_time_is_decided_as_the_node_says(client: TestClient) -> None:
+def test_what_is_answered_in_time_counts_however_short_that_is(client: TestClient) -> None:
+    execution_id = asking(client, line({"id": "ask", "type": "review", "due_in": 9}))
+
+    assert decide(client, execution_id, decision="approve").status_code == 200
+
+    assert end_of(client, execution_id)["result"]["ask"]["decision"] == "approve"
+
+
+@pytest.mark.usefixtures("gate")
+def test_what_is_answered_while_another_node_runs_counts_when_the_time_is_over(client: TestClient) -> None:
+    document = line({"id": "ask", "type": "review", "due_in": 1.5}, name="busy")
+    document["graph_definition"]["nodes"].append(function("wait_at_gate", "gate"))
+    document["graph_definition"]["edges"] += [{"from": "start", "to": "gate"}, {"from": "gate", "to": "end"}]
+    workflow_id = save(client, document)
+    execution_id = client.post(f"/workflows/{workflow_id}/execute?async_mode=true").json()["id"]
+    eventually(lambda: client.get("/reviews").json()["total"], what="the question")
+
+    answer = decide(client, execution_id, decision="approve")
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "running")
+    entries = f"/executions/{execution_id}/chain"
+    eventually(lambda: len(client.get(entries).json()["entries"]) > 2, what="the decision")
+    GATE.opened.set()
+    assert end_of(client, execution_id)["result"]["ask"]["decision"] == "approve"
+
+
+def test_what_is_not_answered_in_time_is_decided_as_the_node_says(database_url: str) -> None:
     document = {**BRANCHES, "nodes": [*BRANCHES["nodes"]]}
     document["nodes"][1] = {**ASK, "due_in": 0.5, "on_timeout": "reject", "form": None}
 
-    execution_id = run(client, document, {"headline": "Rain"}).json()["id"]
+    with serving(database_url, sweep_seconds=0.2) as client:
+        execution_id = run(client, document, {"headline": "Rain"}).json()["id"]
+        found = end_of(client, execution_id)
 
-    found = end_of(client, execution_id)
     assert (found["status"], found["result"]["published"]) == ("completed", False)
     assert found["result"]["ask"] == {"decision": "reject", "timed_out": True}
 

@@ -16,7 +16,7 @@ from random import Random
 from src.core.engine import GraphEngine
 from src.core.errors import LeaseLost
 from src.core.node import Visit
-from src.core.outcome import Attempt, Context, Outcome
+from src.core.outcome import Attempt, Context, Json, Outcome
 from src.core.plan import Verdict
 from src.core.run import Run
 from src.core.slice import HandOff, Reason
@@ -72,6 +72,9 @@ class CrashingStore:
         self._crash(self.crash_before)
         self._store.settle(claim, verdict, attempts)
         self._crash(self.crash_after)
+
+    def answers(self, claim: Claim) -> dict[str, Json]:
+        return self._store.answers(claim)
 
     def release(self, claim: Claim, hand_off: HandOff) -> None:
         self._store.release(claim, hand_off)

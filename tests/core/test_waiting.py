@@ -19,6 +19,7 @@ from src.core.status import Status
 from src.core.verify import violations
 from tests.builders import NOON, graph_of
 from tests.fakes import Behaviour, FakeKinds, MemoryStore
+from tests.runtime.building import eventually
 
 EXACT = RetryPolicy(max_attempts=3, interval_seconds=2, backoff_rate=2, jitter="none")
 TIMEOUT = Failed(NodeError("TimeoutError", "no answer", ErrorClass.TRANSIENT))
@@ -289,6 +290,47 @@ def test_a_partial_failure_is_what_the_reviewer_makes_of_it(
 
     assert bench.run(execution_id, behaviours) is status
     assert bench.store.verdict(execution_id).result == result
+
+
+def asks(due: timedelta) -> Behaviour:
+    """A node that waits for a person, and does without after a while."""
+
+    def ask(visit: Visit) -> Outcome:
+        if visit.answer is not None:
+            return Succeeded({visit.node_id: "answered"})
+        if visit.waited is not None:
+            return Succeeded({visit.node_id: "timed out"})
+        return Waiting(WaitFor.REVIEW, NOON + due)
+
+    return ask
+
+
+@pytest.mark.parametrize("reason", [WaitFor.REVIEW, WaitFor.CHILD])
+def test_who_waits_for_somebody_else_waits_as_a_row_however_soon_the_time_is_over(
+    bench: Bench, reason: WaitFor
+) -> None:
+    execution_id = bench.create("start -> a -> end")
+
+    status = bench.run(execution_id, {"a": lambda _: Waiting(reason, NOON + timedelta(seconds=1))})
+
+    assert (status, bench.clock.naps) == (Status.WAITING, [])
+
+
+def test_an_answer_that_came_while_another_node_ran_counts_when_the_time_is_over(bench: Bench) -> None:
+    execution_id = bench.create("start -> ask -> end", "start -> late -> end", "start -> work -> more -> end")
+
+    def work(_: Visit) -> Outcome:
+        eventually(lambda: "ask" in {each.node_id for each in bench.store.attempts(execution_id)}, what="the wait")
+        bench.store.answer(execution_id, "ask", {"decision": "approve"})
+        bench.clock.pass_by(60)
+        return Succeeded()
+
+    behaviours = {"ask": asks(timedelta(seconds=30)), "late": asks(timedelta(seconds=30)), "work": work}
+
+    assert bench.run(execution_id, behaviours) is Status.COMPLETED
+
+    result = bench.store.verdict(execution_id).result
+    assert (result["ask"], result["late"]) == ("answered", "timed out")
 
 
 def test_the_answer_of_another_node_leaves_the_one_that_waits_alone(bench: Bench) -> None:

@@ -100,6 +100,9 @@ class Dying:
         self._store.settle(claim, verdict, attempts)
         self._come_to("after a commit")
 
+    def answers(self, claim: Claim) -> dict[str, Json]:
+        return self._store.answers(claim)
+
     def release(self, claim: Claim, hand_off: HandOff) -> None:
         self._store.release(claim, hand_off)
 
