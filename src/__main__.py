@@ -22,7 +22,7 @@ from src.core.status import Status
 from src.database import migrate as migrate_database
 from src.doctor import examine
 from src.logs import take_over_uvicorn, write_logs
-from src.runtime.executions import Filter
+from src.runtime.search import Filter
 from src.settings import read_settings
 
 

@@ -1,8 +1,10 @@
 """The parameters that routes share."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from src.api.errors import RefusedRequest
 from src.models.columns import MAX_ID
@@ -28,8 +30,26 @@ async def _key(
     return idempotency_key
 
 
+def _moment(text: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(text))
+        if moment.tzinfo is None:
+            raise ValueError
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("expected a moment such as 2026-01-31T12:00:00Z") from None
+
+
+def _kept(text: str) -> str:
+    """What no row can hold is found in none."""
+    return text if text.isprintable() else "\ufffd"
+
+
 Installed = Annotated[Nova, Depends(_installed)]
 Id = Annotated[int, Path(ge=1, le=MAX_ID)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Skip = Annotated[int, Query(ge=0, le=MAX_ID)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+"""With its zone, whichever; in UTC from here on."""
+Text = Annotated[str, Field(max_length=200), AfterValidator(_kept)]
 IdempotencyKey = Annotated[str | None, Depends(_key)]

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from src.core.status import Status
 from src.models.columns import BIG, DOCUMENT, Base, Id
 
 
@@ -13,6 +14,11 @@ def _one_for_each_key(name: str, *columns: str, client: str) -> Index:
     """A client's `Idempotency-Key` names one execution; so does one that came without a client."""
     where = text(f"client_id IS {client} AND idempotency_key IS NOT NULL")
     return Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)
+
+
+def _for_search(name: str, *columns: str, where: str) -> Index:
+    """What a list of executions is looked up in; see runtime/search.py."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 class Execution(Base):
@@ -30,6 +36,11 @@ class Execution(Base):
             sqlite_where=text("completed_at IS NULL"),
             postgresql_where=text("completed_at IS NULL"),
         ),
+        _for_search("ix_executions_client_id", "client_id", "id", where="client_id IS NOT NULL"),
+        _for_search("ix_executions_schedule_id", "schedule_id", "id", where="schedule_id IS NOT NULL"),
+        _for_search("ix_executions_not_completed", "status", "id", where=f"status <> '{Status.COMPLETED}'"),
+        _for_search("ix_executions_top_level", "id", where="parent_id IS NULL"),
+        Index("ix_executions_created_at", "created_at", "id"),
         Index(
             "uq_executions_parent_id_parent_node_id_parent_item",
             "parent_id",

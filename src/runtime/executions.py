@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, func, select
+from sqlalchemy import Row, Select, bindparam, exists, func, select
 
 from src.core.errors import InputsRefused, KeyReused, KeyTaken, NotFound, ValueRefused
 from src.core.explain import Choice, reads_of, sources_of
@@ -25,6 +25,7 @@ from src.runtime.lookup import Lookup
 from src.runtime.queue import Priority
 from src.runtime.rows import outcome_of
 from src.runtime.seals import broken, count_unsealed
+from src.runtime.search import Filter, count, newest
 from src.runtime.store import NewExecution, sha256_of
 from src.runtime.workflows import Definition, Workflows
 
@@ -85,17 +86,6 @@ class Entry:
     row: Row[Any]
     input_context: Context
     output: Context | None
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    workflow_id: int | None = None
-    status: Status | None = None
-    parent_id: int | None = None
-    before: int | None = None
-    """Only executions older than the one with this id."""
-    schedule_id: int | None = None
-    client_id: int | None = None
 
 
 class Executions:
@@ -227,13 +217,15 @@ class Executions:
             raise NotFound("execution", execution_id)
         return row, self.workflows.definition(row.workflow_id, row.workflow_version, row.subgraph)
 
-    def page(self, wanted: Filter, *, limit: int, skip: int = 0) -> tuple[list[Row[Any]], int]:
-        """A page of executions without their contexts, newest first, and how many there are in all."""
-        conditions = _conditions(wanted)
-        page = select(*SUMMARY).where(*conditions).order_by(Execution.id.desc()).limit(limit).offset(skip)
+    def page(
+        self, wanted: Filter, *, limit: int, skip: int = 0, count_to: int | None = None
+    ) -> tuple[list[Row[Any]], int]:
+        """A page of executions without their contexts, newest first, and how many there are: in all, or counted no
+        further than `count_to`.
+        """
         with self._database.read() as connection:
-            rows = connection.execute(page).all()
-            total: int = connection.execute(select(func.count()).select_from(Execution).where(*conditions)).scalar_one()
+            rows = connection.execute(newest(wanted, *SUMMARY, limit=limit, skip=skip)).all()
+            total: int = connection.execute(count(wanted, count_to)).scalar_one()
         return list(rows), total
 
     def chain(self, execution_id: int) -> list[Entry]:
@@ -326,23 +318,6 @@ class Executions:
                 initial_context, result = fatten(connection, contexts)
         last = {attempt[0]: NodeState(*attempt) for attempt in row.attempts or ()}
         return Found(row, initial_context or {}, result, list(last.values()))
-
-
-def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.workflow_id is not None:
-        conditions.append(Execution.workflow_id == wanted.workflow_id)
-    if wanted.status is not None:
-        conditions.append(Execution.status == wanted.status)
-    if wanted.schedule_id is not None:
-        conditions.append(Execution.schedule_id == wanted.schedule_id)
-    if wanted.parent_id is not None:
-        conditions.append(Execution.parent_id == wanted.parent_id)
-    if wanted.before is not None:
-        conditions.append(Execution.id < wanted.before)
-    if wanted.client_id is not None:
-        conditions.append(Execution.client_id == wanted.client_id)
-    return conditions
 
 
 def _entry(plan: Plan, row: Row[Any], output: Context | None) -> Entry:

@@ -358,6 +358,7 @@ def test_a_clients_key_sees_and_runs_what_is_its_clients(shared: TestClient) -> 
     assert run["result"] == {"seen": "acme"}
     assert [each["name"] for each in shared.get("/workflows", headers=acme).json()["workflows"]] == ["of acme"]
     assert [each["id"] for each in shared.get("/executions", headers=acme).json()["executions"]] == [run["id"]]
+    assert shared.get("/executions?client_id=4711", headers=acme).json()["executions"] == []
     assert shared.get("/reviews", headers=acme).json()["total"] == 0
     assert shared.get(f"/executions/{run['id']}/chain", headers=acme).status_code == 200
     assert shared.get("/clients/acme/credentials", headers=acme).json()["total"] == 1

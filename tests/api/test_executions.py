@@ -58,6 +58,73 @@ def test_a_list_is_filtered_by_workflow_and_status(client: TestClient) -> None:
     assert by_both.json() == {"executions": [], "total": 0}
 
 
+def test_a_list_is_filtered_by_what_an_execution_comes_from(client: TestClient) -> None:
+    client.post("/clients", json={"slug": "acme"})
+    inner = line(transform(x=1))["graph_definition"]
+    each = {"id": "each", "type": "map", "items": "[1, 2]", "graph": inner}
+    workflow_id = save(client, line(each))
+    ours = client.post(f"/workflows/{workflow_id}/execute", json={"client_slug": "acme"}).json()
+    other = execute(client, workflow_id).json()
+    again = client.post(f"/executions/{other['id']}/rerun", json={"from_node": "each"}).json()
+
+    def found(**wanted: Any) -> list[int]:
+        return ids(client.get("/executions", params=wanted))
+
+    assert found(top_level=True) == [again["id"], other["id"], ours["id"]]
+    assert found(origin_id=other["id"]) == [again["id"]]
+    assert found(client_id=ours["client_id"], top_level=True) == [ours["id"]]
+    assert len(found(client_id=ours["client_id"])) == 3  # its items are its client's
+    assert len(found(parent_id=other["id"])) == 2
+    assert found(parent_id=other["id"], top_level=True) == found(client_id=4711) == []
+
+
+def test_a_list_is_filtered_by_the_type_of_the_error(client: TestClient) -> None:
+    failed = run(client, line(function("fail"))).json()
+    run(client, line(transform(x=1), name="good"))
+
+    def found(**wanted: Any) -> list[int]:
+        return ids(client.get("/executions", params=wanted))
+
+    assert found(error_type="ValueError") == [failed["id"]]
+    assert found(error_type="TypeError") == found(error_type="ValueError", status="completed") == []
+    assert found(error_type="'; --\x00") == []
+
+
+def test_a_list_is_filtered_by_time_and_read_on_by_time(client: TestClient) -> None:
+    workflow_id = save(client, line(transform(x=1)))
+    made = [execute(client, workflow_id).json() for _ in range(4)]
+    at = [each["created_at"] for each in made]
+
+    def found(**wanted: Any) -> list[int]:
+        return ids(client.get("/executions", params=wanted))
+
+    first, second, third, last = (each["id"] for each in made)
+    assert found(created_from=at[1]) == [last, third, second]
+    assert found(created_from=at[1], created_before=at[3]) == [third, second]
+    assert found(created_before=at[1].replace("Z", "+00:00")) == [first]
+    assert found(created_from=at[0], before=third) == [second, first]
+    assert found(created_from=at[3], created_before=at[1]) == found(created_from=at[0], before=first) == []
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "2026-01-01", "2026-01-01T00:00:00", "0001-01-01T00:00:00+10:00", ""])
+def test_what_is_no_moment_is_refused(client: TestClient, moment: str) -> None:
+    answer = client.get("/executions", params={"created_from": moment})
+
+    assert answer.status_code == 422
+    expected = "query parameter created_from: expected a moment such as 2026-01-31T12:00:00Z"
+    assert [each["detail"] for each in answer.json()["errors"]] == [expected]
+
+
+def test_a_list_is_counted_no_further_than_asked_for(client: TestClient) -> None:
+    workflow_id = save(client, line(transform(x=1)))
+    for _ in range(3):
+        execute(client, workflow_id)
+
+    counts = [client.get("/executions", params={"count_to": most}).json()["total"] for most in (1, 2, 3, 500)]
+
+    assert counts == [1, 2, 3, 3]
+
+
 @pytest.mark.parametrize(
     "path", ["/executions/4711", "/executions/4711/chain", "/tasks/1b4e28ba-2fa1-41d2-883f-0016d3cca427", "/tasks/x"]
 )

@@ -28,7 +28,7 @@ def places(server: Server) -> list[str]:
         f"workflows/{invoice}",
         "workflows/new",
         f"workflows/{named}",
-        "executions",
+        "executions?top_level=false",
         "schedules",
         "reviews",
         "triggers",

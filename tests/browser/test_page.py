@@ -1,6 +1,7 @@
 """The page as people use it: run, watch, pause, answer, edit."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,6 +229,35 @@ def test_executions_come_into_the_list_as_they_happen(server: Server, visit: Vis
     page.get_by_label("Execution or task id").fill(str(execution_id))
     page.get_by_role("button", name="Open").click()
     status_of(page, "completed")
+
+
+def test_executions_are_searched_by_client_time_error_and_what_started_them(server: Server, visit: Visit) -> None:
+    server.request("POST", "/clients", {"slug": "searched"})
+    each = {"id": "each", "type": "map", "items": "[1, 2]", "graph": line(transform(x=1))["graph_definition"]}
+    workflow_id = save(server, line(each, name="searched"))
+    status, ours = server.request("POST", f"/workflows/{workflow_id}/execute", {"client_slug": "searched"})
+    page = visit(f"#/executions?workflow_id={workflow_id}")
+    rows = page.locator("main tbody tr")
+    expect(rows).to_have_count(1)
+
+    page.get_by_text("More filters").click()
+    page.get_by_label("Also what other executions have started").check()
+    expect(rows).to_have_count(3)
+    page.get_by_label("Client").select_option("searched")
+    page.get_by_label("Created from").fill("2020-01-01T00:00")
+    page.get_by_label("Created from").blur()
+    expect(rows).to_have_count(3)
+    page.reload()
+    expect(page.get_by_label("Created from")).to_have_value("2020-01-01T00:00")
+    expect(rows).to_have_count(3)
+    page.get_by_label("Created before").fill("2020-01-02T00:00")
+    page.get_by_label("Created before").blur()
+    expect(page.get_by_text("No execution is like this.")).to_be_visible()
+    page.get_by_label("Type of error").fill("ValueError")
+    page.get_by_label("Type of error").blur()
+
+    expect(page).to_have_url(re.compile("error_type=ValueError"))
+    assert (status, ours["status"]) == (200, "completed")
 
 
 def test_the_picture_of_the_readme_can_be_made_again(browser: Browser, server: PageServer, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from src.core.errors import NotFound, ValueRefused
 from src.core.status import Mode, Status
 from src.nova import Nova
-from src.runtime.executions import Filter
+from src.runtime.search import Filter
 from src.runtime.store import NewExecution
 from src.runtime.workflows import Draft
 from tests.runtime.building import (

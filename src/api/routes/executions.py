@@ -14,10 +14,10 @@ from src.api.dependencies import Id, Installed, Limit, Skip
 from src.api.requests import StrictRoute
 from src.api.running import until_final
 from src.api.schemas import PROBLEMS, Chain, EventList, Execution, ExecutionGraph, ExecutionList, Explanation, Task
+from src.api.search import Search
 from src.api.views import choice_view, entry_view, event_view, execution_view, graph_view, summary_view, task_view
 from src.core.status import Status
-from src.models.columns import MAX_ID
-from src.runtime.executions import Entry, Filter
+from src.runtime.executions import Entry
 
 MAX_CONTEXTS_BYTES = 4_000_000
 LONGEST_WAIT_SECONDS = 60
@@ -26,19 +26,10 @@ router = APIRouter(tags=["executions"], route_class=StrictRoute, dependencies=[R
 
 
 @router.get("/executions", dependencies=[OWN], responses={200: {"model": ExecutionList}, **PROBLEMS})
-def list_executions(
-    nova: Installed,
-    who: Who,
-    workflow_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
-    status: Status | None = None,
-    schedule_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
-    parent_id: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Started by this execution.")] = None,
-    before: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Older than this execution.")] = None,
-    limit: Limit = 50,
-    skip: Skip = 0,
-) -> Response:
-    wanted = Filter(workflow_id, status, parent_id, before, schedule_id, who.client_id)
-    rows, total = nova.executions.page(wanted, limit=limit, skip=skip)
+def list_executions(nova: Installed, who: Who, search: Search) -> Response:
+    """Newest first, without contexts and results."""
+    wanted = search.filter(who.client_id)
+    rows, total = nova.executions.page(wanted, limit=search.limit, skip=search.skip, count_to=search.count_to)
     return JSONResponse({"executions": [summary_view(row) for row in rows], "total": total})
 
 

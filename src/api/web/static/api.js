@@ -66,9 +66,18 @@ export function follow(executionId, on) {
 const listeners = new Set();
 let lastEventId = null;
 
-export function listen(call) {
+function listen(call) {
   listeners.add(call);
   return () => listeners.delete(call);
+}
+
+// Many notices share one call, which comes soon after the first of them: while much happens, too.
+export function onNews(call, concerns = () => true) {
+  let soon = null;
+  const stop = listen((notice) => {
+    if (notice.type !== "task_progress" && concerns(notice)) soon ??= setTimeout(() => { soon = null; call(); }, 300);
+  });
+  return () => { stop(); clearTimeout(soon); };
 }
 
 export function connect(onState) {

@@ -1,6 +1,6 @@
 // The frame: which view is shown, who is told of what happens, and the way in where keys are asked for.
 
-import { connect, get, listen, post, whenSignedOut } from "./api.js";
+import { connect, get, onNews, post, whenSignedOut } from "./api.js";
 import { compare } from "./compare.js";
 import { body, empty, h, panel, replace, toast } from "./dom.js";
 import { execution } from "./execution.js";
@@ -84,12 +84,7 @@ function showState(state) {
 whenSignedOut(signIn);
 window.addEventListener("hashchange", () => { show(); main.focus({ preventScroll: true }); window.scrollTo(0, 0); });
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
-let soon = null;
-listen((notice) => {
-  if (notice.type === "task_progress") return;
-  clearTimeout(soon);
-  soon = setTimeout(countReviews, 400);
-});
+onNews(countReviews);
 
 // Where a key is asked for and there is none, the way in is all there is.
 async function begin() {

@@ -43,7 +43,8 @@ export async function compare(id, otherId) {
 
 // The one it stands on and those that stand on it come first, then the newest of the same workflow.
 async function choicesFor(one, otherId) {
-  const { executions } = await get(`/executions?workflow_id=${one.workflow_id}&limit=${CHOICES}`);
+  const like = one.parent_id ? `parent_id=${one.parent_id}` : `workflow_id=${one.workflow_id}&top_level=true`;
+  const { executions } = await get(`/executions?${like}&limit=${CHOICES}&count_to=1`);
   const found = executions.filter((each) => each.id !== one.id);
   for (const id of [one.origin_id, Number(otherId)]) {
     if (id && id !== one.id && !found.some((each) => each.id === id)) found.push(await get(`/executions/${id}`));

@@ -1,29 +1,44 @@
 // Executions: filtered, searched, and kept up to date as they happen.
 
-import { all, get, listen } from "./api.js";
+import { all, get, onNews } from "./api.js";
 import { badge, empty, h, replace, seconds, table, when } from "./dom.js";
 
 const STATUSES = ["queued", "running", "waiting", "paused", "completed", "failed", "stopped"];
 const PAGE = 50;
-const ORIGINS = { schedule_id: (id) => `Only what schedule ${id} has started.`, parent_id: (id) => `Only what execution ${id} has started.` }; // asked for by links to this list
+const COUNTED = 1000; // no further: nobody reads the rest, and counting a million takes time
+// Asked for by links to this list.
+const ORIGINS = {
+  schedule_id: (id) => `Only what schedule ${id} has started.`, parent_id: (id) => `Only what execution ${id} has started.`,
+  origin_id: (id) => `Only what was run again from execution ${id}.`,
+};
+
+const two = (number) => String(number).padStart(2, "0");
+// A moment as a field of local time has it, and back.
+function localOf(moment) {
+  const at = new Date(moment ?? "");
+  return Number.isNaN(at.getTime()) ? "" : `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}T${two(at.getHours())}:${two(at.getMinutes())}`;
+}
+const momentOf = (local) => (local ? new Date(local).toISOString() : "");
 
 export async function executions(query = "") {
   const wanted = new URLSearchParams(query);
-  const names = new Map((await all("/workflows", "workflows", 500)).map((each) => [each.id, each.name]));
+  const [workflows, clients] = await Promise.all([all("/workflows", "workflows", 500), clientsOf()]);
+  const names = new Map(workflows.map((each) => [each.id, each.name]));
+  const fields = fieldsOf(wanted, { names, clients, turn });
   const area = h("div");
-  const more = h("button", { type: "button", onclick: () => load(true) }, "Older");
-  const total = h("span", { class: "hint" });
-  const status = h("select", { "aria-label": "Status", onchange: () => turn() }, h("option", { value: "" }, "Any status"), STATUSES.map((each) => h("option", { value: each, selected: each === wanted.get("status") }, each)));
-  const workflow = h("select", { "aria-label": "Workflow", onchange: () => turn() }, h("option", { value: "" }, "Any workflow"), [...names].map(([id, name]) => h("option", { value: id, selected: String(id) === wanted.get("workflow_id") }, name)));
+  const more = h("button", { type: "button", onclick: () => show(true) }, "Older");
+  const total = h("span", { class: "hint", role: "status" });
   const search = h("input", { type: "search", placeholder: "Execution or task id", "aria-label": "Execution or task id" });
-  const form = h("form", { class: "filters", role: "search", "aria-label": "Executions", onsubmit: find }, status, workflow, search, h("button", null, "Open"));
-  let rows = [];
-
   const given = Object.keys(ORIGINS).filter((name) => wanted.get(name)).map((name) => [name, wanted.get(name)]);
-  const conditions = () => [["status", status.value], ["workflow_id", workflow.value], ...given].filter(([, value]) => value);
+  const form = h("form", { role: "search", "aria-label": "Executions", onsubmit: find },
+    h("div", { class: "filters" }, fields.first, search, h("button", null, "Open")), fields.rest);
+  let rows = [];
+  let asked = 0;
+
+  const conditions = () => [...fields.read(), ...given];
   function turn() {
     history.replaceState(null, "", `#/executions?${new URLSearchParams(conditions())}`);
-    load();
+    show();
   }
   async function find(event) {
     event.preventDefault();
@@ -35,13 +50,18 @@ export async function executions(query = "") {
     } catch (error) { total.textContent = error.message; }
   }
   async function load(isMore = false) {
-    const before = isMore ? [["before", rows[rows.length - 1].id]] : [];
-    const page = await get(`/executions?${new URLSearchParams([...conditions(), ...before, ["limit", String(PAGE)]])}`);
+    const mine = asked += 1;
+    const parts = [...conditions(), ["limit", PAGE], ["count_to", COUNTED]];
+    if (isMore) parts.push(["before", rows[rows.length - 1].id]);
+    if (!parts.some(([name]) => name === "top_level" || name === "parent_id")) parts.push(["top_level", "true"]);
+    const page = await get(`/executions?${new URLSearchParams(parts)}`);
+    if (mine !== asked) return; // something else was asked for meanwhile
     rows = isMore ? [...rows, ...page.executions] : page.executions;
-    total.textContent = isMore ? total.textContent : `${page.total.toLocaleString()} in all`;
+    if (!isMore) total.textContent = page.total < COUNTED ? `${page.total} in all` : `${COUNTED.toLocaleString()} or more`;
     more.hidden = page.executions.length < PAGE;
     draw();
   }
+  const show = (isMore) => load(isMore).catch((error) => { total.textContent = error.message; });
   function draw() {
     const lines = rows.map((each) => [
       h("a", { href: `#/executions/${each.id}` }, `#${each.id}`), h("a", { href: `#/workflows/${each.workflow_id}` }, names.get(each.workflow_id) ?? `workflow ${each.workflow_id}`),
@@ -50,12 +70,30 @@ export async function executions(query = "") {
       : empty("No execution is like this.", conditions().length ? "Choose other filters." : "Run a workflow."));
   }
   await load();
-  let soon = null;
-  const stop = listen((notice) => {
-    if (notice.type === "task_progress" || rows.length > PAGE) return;
-    clearTimeout(soon);
-    soon = setTimeout(() => load().catch(() => {}), 300);
-  });
-  return { leave: stop, content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Executions"), total), form,
+  return { leave: onNews(() => { if (rows.length <= PAGE) show(); }), content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Executions"), total), form,
     given.map(([name, value]) => h("p", { class: "hint" }, `${ORIGINS[name](value)} `, h("a", { href: "#/executions" }, "Show all"))), h("section", { class: "panel" }, area), h("div", null, more)] };
+}
+
+// Not for every key to see.
+async function clientsOf() {
+  const { scopes, client_slug: slug } = await get("/sign-in");
+  return scopes.includes("admin") && !slug ? all("/clients", "clients", 500) : [];
+}
+
+function fieldsOf(wanted, { names, clients, turn }) {
+  const choice = (name, label, none, pairs) => h("select", { "aria-label": label, name, onchange: turn }, h("option", { value: "" }, none),
+    pairs.map(([value, word]) => h("option", { value, selected: String(value) === wanted.get(name) }, word)));
+  const moment = (name, label) => h("label", null, label, h("input", { type: "datetime-local", name, value: localOf(wanted.get(name)), onchange: turn }));
+  const first = [choice("status", "Status", "Any status", STATUSES.map((each) => [each, each])), choice("workflow_id", "Workflow", "Any workflow", [...names])];
+  const client = clients.length ? choice("client_id", "Client", "Any client", clients.map((each) => [each.id, each.slug])) : null;
+  const error = h("input", { type: "search", name: "error_type", "aria-label": "Type of error", placeholder: "Type of error", maxlength: 200, value: wanted.get("error_type") ?? "", onchange: turn });
+  const times = [moment("created_from", "Created from"), moment("created_before", "Created before")];
+  const below = h("input", { type: "checkbox", checked: wanted.get("top_level") === "false", onchange: turn });
+  const isUsed = ["client_id", "error_type", "created_from", "created_before", "top_level"].some((name) => wanted.get(name));
+  const rest = h("details", { open: isUsed }, h("summary", null, "More filters"), h("div", { class: "filters" }, client, error, times,
+    h("label", { class: "tick" }, below, "Also what other executions have started")));
+  const texts = [...first, client, error].filter(Boolean);
+  const read = () => [...texts.map((each) => [each.name, each.value.trim()]), ...times.map((each) => [each.control.name, momentOf(each.control.value)]),
+    ["top_level", below.checked ? "false" : ""]].filter(([, value]) => value);
+  return { first, rest, read };
 }

@@ -1,6 +1,6 @@
 // Reviews: what waits for a person, answered where it stands.
 
-import { get, listen, post } from "./api.js";
+import { get, onNews, post } from "./api.js";
 import { empty, h, json, toast, when } from "./dom.js";
 import { formOf, jsonField } from "./form.js";
 
@@ -20,13 +20,7 @@ export async function reviews() {
     arrange(area, found.reviews.length ? found.reviews.map((each) => cards.get(keyOf(each))) : [nothing]);
   }
   await load();
-  let soon = null;
-  const stop = listen((notice) => {
-    if (notice.type === "task_progress") return;
-    clearTimeout(soon);
-    soon = setTimeout(() => load().catch(() => {}), 300);
-  });
-  return { leave: stop, content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Reviews"), total), area] };
+  return { leave: onNews(() => load().catch(() => {})), content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Reviews"), total), area] };
 }
 
 let made = 0;

@@ -1,6 +1,6 @@
 // Schedules: what runs by the clock, when it is due next and how it went; made, changed, held and deleted here.
 
-import { all, call, get, listen, post } from "./api.js";
+import { all, call, get, onNews, post } from "./api.js";
 import { badge, body, empty, figures, h, panel, pretty, replace, toast } from "./dom.js";
 import { formOf } from "./form.js";
 
@@ -30,12 +30,7 @@ export async function schedules() {
   }
   draw(first, total);
   add.disabled = !workflows.length;
-  let soon = null;
-  const stop = listen((notice) => {
-    if (notice.type === "task_progress" || area.contains(document.activeElement)) return; // whoever is at a button there keeps it
-    clearTimeout(soon);
-    soon = setTimeout(() => load().catch(() => {}), 500);
-  });
+  const stop = onNews(() => { if (!area.contains(document.activeElement)) load().catch(() => {}); }); // whoever is at a button there keeps it
   return { leave: stop, content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Schedules"), count, add), editor, area] };
 }
 

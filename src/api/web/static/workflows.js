@@ -1,11 +1,13 @@
 // Workflows: the list, one of them with its picture and its form, its versions, and its definition to be edited.
 
-import { all, call, get, listen, post } from "./api.js";
+import { all, call, get, onNews, post } from "./api.js";
 import { definitionDiff } from "./diff.js";
 import { badge, body, empty, h, panel, pretty, replace, seconds, table, tabs, toast, when } from "./dom.js";
 import { editor } from "./editor.js";
 import { formOf } from "./form.js";
 import { Graph } from "./graph.js";
+
+const RECENT = 20;
 
 export async function workflows() {
   const found = await all("/workflows", "workflows", 500);
@@ -47,7 +49,7 @@ export async function workflow(id) {
   const head = h("div", { class: "head" });
   const graph = new Graph(found.graph_definition, { onChoose: (node) => showNode(node) });
   const chosen = h("div");
-  const { form, stop } = runner(found);
+  const form = runner(found);
 
   function showNode(nodeId) {
     const node = found.graph_definition.nodes.find((each) => each.id === nodeId);
@@ -82,7 +84,7 @@ export async function workflow(id) {
     ["versions", "Versions", () => versions(id)],
   ], "runs");
   drawHead();
-  return { title: found.name, leave: stop, content: [head,
+  return { title: found.name, content: [head,
     h("div", { class: "two" }, h("div", { class: "stack" }, h("section", { class: "panel" }, h("header", null, h("h2", null, "Graph"), graph.tools), graph.box), chosen), panel("Run", body(form))),
     h("section", { class: "panel" }, parts)] };
 }
@@ -92,7 +94,7 @@ function runner(found) {
   const fields = formOf(schema, found.initial_context ?? {});
   const told = h("p", { class: "wrong", role: "alert" });
   const button = h("button", { class: "main" }, "Run");
-  const form = h("form", { "aria-label": "Run this workflow", novalidate: true, onsubmit: async (event) => {
+  return h("form", { "aria-label": "Run this workflow", novalidate: true, onsubmit: async (event) => {
     event.preventDefault();
     const context = fields.read();
     if (context === null) return;
@@ -107,23 +109,19 @@ function runner(found) {
       button.disabled = false;
     }
   } }, fields.element, told, button);
-  return { form, stop: () => {} };
 }
 
 function recent(id) {
   const area = h("div", null, body(h("p", { class: "hint" }, "Loading …")));
   const load = async () => {
     try {
-      const { executions } = await get(`/executions?workflow_id=${id}&limit=20`);
+      const { executions } = await get(`/executions?workflow_id=${id}&top_level=true&limit=${RECENT}&count_to=1`);
       const rows = executions.map((each) => [h("a", { href: `#/executions/${each.id}` }, `#${each.id}`), badge(each.status), `v${each.workflow_version}`, when(each.created_at), seconds(each.execution_time)]);
-      replace(area, rows.length ? table([["Execution", "one"], ["Status", "one"], ["Version", "num hide-small"], ["Created", "one soft"], ["Time", "num"]], rows) : empty("It has not run yet."));
+      replace(area, rows.length ? table([["Execution", "one"], ["Status", "one"], ["Version", "num hide-small"], ["Created", "one soft"], ["Time", "num"]], rows) : empty("It has not run yet."), rows.length === RECENT ? body(h("a", { href: `#/executions?workflow_id=${id}` }, "All executions")) : null);
     } catch (error) { replace(area, body(h("p", { role: "alert" }, error.message))); }
   };
   load();
-  const stop = listen((notice) => {
-    if (!area.isConnected) { stop(); return; }
-    if (String(notice.workflow_id) === String(id) && notice.type !== "task_progress") load();
-  });
+  const stop = onNews(() => { if (area.isConnected) load(); else stop(); }, (notice) => String(notice.workflow_id) === String(id));
   return area;
 }
 
