@@ -11,6 +11,7 @@ from sqlalchemy.orm import aliased
 
 from src.core.credentials import NO_CREDENTIALS, Credentials
 from src.core.errors import AlreadyDecided, NotAllowed, NotFound, Problem, ReviewRefused
+from src.core.masking import Mask
 from src.core.outcome import Context, WaitFor
 from src.core.review import APPROVE, REJECT, RETRY
 from src.core.status import AttemptStatus, Status
@@ -79,11 +80,14 @@ class Reviews:
 
         Raises:
             NotFound: there is no such execution.
+            ValueRefused: the output cannot be kept.
             NotAllowed: the execution has ended.
             AlreadyDecided: somebody was first, the time is over, or nobody had asked.
             Invalid: the decision is none of those that there are, the output not what the form asks for.
         """
-        answer = self._without_secrets(execution_id, self._kept(answer))
+        mask = self._mask(execution_id)
+        answer = self._kept(answer)
+        answer = replace(answer, comment=mask.value(answer.comment), output=mask.value(answer.output))
         with self._database.write("review") as connection:
             waiting = self._waiting(connection, execution_id, node_id)
             _check(waiting, answer)
@@ -97,11 +101,14 @@ class Reviews:
         output = plain_object(answer.output, max_bytes=self._max_output_bytes, pointer="/output")
         return replace(answer, output=output)
 
-    def _without_secrets(self, execution_id: int, answer: Answer) -> Answer:
+    def _mask(self, execution_id: int) -> Mask:
+        """Of the execution's secrets. Raises NotFound."""
+        query = select(Execution.client_id).where(Execution.id == execution_id)
         with self._database.read() as connection:
-            client_id = connection.execute(select(Execution.client_id).where(Execution.id == execution_id)).scalar()
-        mask = self._credentials_of(client_id).mask
-        return replace(answer, comment=mask.value(answer.comment), output=mask.value(answer.output))
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotFound("execution", execution_id)
+        return self._credentials_of(row.client_id).mask
 
     def _waiting(self, connection: Connection, execution_id: int, node_id: str) -> Pending:
         held = select(Execution.status).where(Execution.id == execution_id).with_for_update()

@@ -163,6 +163,14 @@ def test_an_unknown_workflow_is_not_found_whatever_it_is_given(door: Door, heade
     assert_problem(answer, 404)
 
 
+def test_an_unknown_execution_is_not_found_whatever_is_decided_of_it(door: Door) -> None:
+    answer = door.client.post(
+        "/executions/987654/nodes/a/review", json={"decision": "approve", "output": {"a": "\x00"}}
+    )
+
+    assert_problem(answer, 404)
+
+
 @pytest.mark.parametrize("path", [RUN, SAVE, "/workflows/validate"])
 @pytest.mark.parametrize(
     "body",
