@@ -17,7 +17,7 @@ from src.core.node import Node, Visit, Workshop
 from src.core.outcome import Attempt, ErrorClass, Failed, NodeError, WaitFor, Waiting
 from src.core.retry import DEFAULT_RETRY
 from src.core.review import reviewed
-from src.core.run import Run
+from src.core.run import ASK_SECONDS, Run
 from src.core.secrecy import without_secrets
 from src.core.slice import HandOff, Slice
 from src.core.store import Store
@@ -108,7 +108,7 @@ class GraphEngine:
         if claim is None:
             return None
         try:
-            run = Run(claim, slice_ or Slice())
+            run = Run(claim, slice_ or Slice(), self._now())
         except ValueError:
             self._store.forget(claim)
             raise
@@ -151,9 +151,8 @@ class GraphEngine:
     def _wake(self, run: Run) -> None:
         """Go on with what has waited long enough. A run that has taken too long goes no further."""
         now = self._now()
-        if overdue := run.overdue(now):
-            answers = self._store.answers(run.claim)
-            run.claim.answers.update({node_id: answers[node_id] for node_id in overdue if node_id in answers})
+        if run.is_to_ask(now):
+            run.hear(self._store.answers(run.claim), now)
         run.wake(now)
         limit = run.plan.graph.policy.timeout
         if limit is not None and run.ready and (self._now() - run.claim.started_at).total_seconds() > limit:
@@ -174,10 +173,11 @@ class GraphEngine:
         return not run.slice.is_draining()
 
     def _start(self, run: Run) -> None:
-        """Start ready nodes: a lone one in this thread, several side by side."""
+        """Start ready nodes: one that is all there is to do in this thread, others side by side."""
         if run.hand_off:
             return
-        if self._node_concurrency == 1 or (len(run.ready) == 1 and not run.under_way):
+        is_alone = len(run.ready) == 1 and not run.under_way and not run.has_sleepers
+        if self._node_concurrency == 1 or is_alone:
             self._begin_attempt(run, side_by_side=False)
             return
         while run.under_way < self._node_concurrency and self._begin_attempt(run, side_by_side=True):
@@ -197,10 +197,9 @@ class GraphEngine:
 
     def _collect(self, run: Run) -> None:
         """Record the attempts that have ended: at least one, and all that came in meanwhile, for one commit. What is
-        due before any of them has ended is not kept waiting.
+        due before any of them has ended is not kept waiting, nor what somebody has answered.
         """
-        wake_at = run.next_wake
-        timeout = None if wake_at is None else max(0.0, (wake_at - self._now()).total_seconds())
+        timeout = self._patience(run)
         while run.under_way:
             try:
                 attempt = run.ended.get(timeout=timeout)
@@ -211,6 +210,14 @@ class GraphEngine:
             if run.claim.lost.is_set() and isinstance(attempt.outcome, Failed):
                 raise LeaseLost(run.claim.execution_id)  # it may have failed because it was cancelled
             run.record(self._second_thoughts(run, attempt))
+
+    def _patience(self, run: Run) -> float | None:
+        """How long the attempts under way may be waited for: until the next wake, or the next look at the answers."""
+        wake_at = run.next_wake
+        seconds = None if wake_at is None else max(0.0, (wake_at - self._now()).total_seconds())
+        if not run.waits_for_others:
+            return seconds
+        return ASK_SECONDS if seconds is None else min(seconds, ASK_SECONDS)
 
     def _run_effect_free(self, run: Run) -> None:
         """Run the ready nodes that need no commit of their own; they ride in the checkpoint that comes next."""

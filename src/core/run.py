@@ -1,24 +1,28 @@
 """One execution in the hands of this process. What to do next with it is the engine's; what it ends as, the plan's."""
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from datetime import datetime
 from queue import SimpleQueue
 
 from src.core.node import Node
-from src.core.outcome import Attempt, WaitFor, Waiting
+from src.core.outcome import Attempt, Json, WaitFor, Waiting
 from src.core.plan import Plan
 from src.core.slice import HandOff, Reason, Slice
 from src.core.store import Claim
 
 BY_OTHERS = (WaitFor.REVIEW, WaitFor.CHILD)
 """Waits that end when somebody answers, and by their time only if nobody does."""
+ASK_SECONDS = 1.0
+"""How often a run whose other nodes go on asks whether somebody has answered."""
 
 
 class Run:
     """Its claim, its plan (the checkpoints replayed), what is under way."""
 
-    def __init__(self, claim: Claim, slice_: Slice) -> None:
+    def __init__(self, claim: Claim, slice_: Slice, now: datetime) -> None:
         self.claim = claim
+        self._asked_at = now
         self.slice = slice_
         self.plan = Plan(claim.graph, claim.initial_context, claim.history)
         self.hand_off: HandOff | None = None
@@ -92,10 +96,26 @@ class Run:
         first = min((wait for wait in self._asleep.values() if wait.until is not None), key=_until, default=None)
         return None if first is None or first.reason in BY_OTHERS else first.until
 
-    def overdue(self, now: datetime) -> list[str]:
-        """The nodes whose time is over, though somebody may have answered since the claim."""
-        due = self._due(now) if self._asleep else ()
-        return [each for each in due if self._asleep[each].reason in BY_OTHERS and each not in self.claim.answers]
+    @property
+    def has_sleepers(self) -> bool:
+        return bool(self._asleep)
+
+    @property
+    def waits_for_others(self) -> bool:
+        return any(wait.reason in BY_OTHERS for wait in self._asleep.values())
+
+    def is_to_ask(self, now: datetime) -> bool:
+        """Somebody may have answered since the claim, and it is time to ask: the last moment, or a while after the
+        last time.
+        """
+        if not self.waits_for_others:
+            return False
+        is_overdue = any(self._asleep[each].reason in BY_OTHERS for each in self._due(now))
+        return is_overdue or (now - self._asked_at).total_seconds() >= ASK_SECONDS
+
+    def hear(self, answers: Mapping[str, Json], now: datetime) -> None:
+        self._asked_at = now
+        self.claim.answers.update({each: answers[each] for each in self._asleep if each in answers})
 
     def wake(self, now: datetime) -> None:
         """Make ready what waits no longer: its time has come, or its answer."""

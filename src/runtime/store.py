@@ -35,6 +35,7 @@ from src.runtime.queue import FOR_TURN, FOR_WORKFLOW, Priority
 from src.runtime.rows import attempt_rows, blob_rows, child_rows, error_columns, timestamp
 from src.runtime.seals import Seals
 from src.runtime.tally import Tally
+from src.runtime.wakes import IS_ANSWERED
 
 logger = logging.getLogger(__name__)
 
@@ -230,7 +231,9 @@ class SqlStore:
             self._settled(claim, verdict)
 
     def answers(self, claim: Claim) -> dict[str, Json]:
-        with self._database.read() as connection:
+        with self._database.read() as connection:  # most of the time there is none, and its history is long
+            if not connection.execute(IS_ANSWERED, {"execution": claim.execution_id}).scalar():
+                return {}
             return answers_to(connection, claim.execution_id, past_of(connection, claim.execution_id))
 
     def release(self, claim: Claim, hand_off: HandOff) -> None:

@@ -84,6 +84,8 @@ def _has_ended_children() -> ColumnElement[bool]:
     return _waits_for(WaitFor.CHILD, exists().where(*its), ~exists().where(*its, child.completed_at.is_(None)))
 
 
+IS_ANSWERED = select(exists().where(Execution.id == bindparam("execution"), or_(_is_answered(), _has_ended_children())))
+"""Whether anything that an execution has waited for is there."""
 _DUE = (
     select(Execution.id)
     .where(

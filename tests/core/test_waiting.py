@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from src.core.node import Visit
 from src.core.outcome import Context, ErrorClass, Failed, NodeError, Outcome, Succeeded, WaitFor, Waiting
 from src.core.policy import RunPolicy
 from src.core.retry import LONGEST_SECONDS, RetryPolicy
+from src.core.run import ASK_SECONDS
 from src.core.slice import Reason, Slice
 from src.core.status import Status
 from src.core.verify import violations
@@ -331,6 +333,43 @@ def test_an_answer_that_came_while_another_node_ran_counts_when_the_time_is_over
 
     result = bench.store.verdict(execution_id).result
     assert (result["ask"], result["late"]) == ("answered", "timed out")
+
+
+def test_an_answer_is_heard_while_another_node_runs(bench: Bench) -> None:
+    execution_id = bench.create("start -> ask -> next -> end", "start -> first -> work -> end")
+    went_on = Event()
+
+    def work(_: Visit) -> Outcome:
+        eventually(lambda: "ask" in {each.node_id for each in bench.store.attempts(execution_id)}, what="the wait")
+        bench.store.answer(execution_id, "ask", {"decision": "approve"})
+        bench.clock.pass_by(ASK_SECONDS)
+        return Succeeded({"was_first": not went_on.wait(20)})
+
+    def go_on(_: Visit) -> Outcome:
+        went_on.set()
+        return Succeeded()
+
+    assert bench.run(execution_id, {"ask": asks(timedelta(days=1)), "work": work, "next": go_on}) is Status.COMPLETED
+    assert bench.store.verdict(execution_id).result["was_first"] is False
+
+
+def test_what_is_due_does_not_wait_for_a_node_that_is_under_way(bench: Bench) -> None:
+    execution_id = bench.create("start -> rest -> next -> end", "start -> first -> work -> end")
+    went_on = Event()
+
+    def rest(visit: Visit) -> Outcome:
+        return Succeeded() if visit.waited else Waiting(WaitFor.TIME, NOON + timedelta(seconds=0.01))
+
+    def work(_: Visit) -> Outcome:
+        bench.clock.pass_by(60)
+        return Succeeded({"was_first": not went_on.wait(20)})
+
+    def go_on(_: Visit) -> Outcome:
+        went_on.set()
+        return Succeeded()
+
+    assert bench.run(execution_id, {"rest": rest, "work": work, "next": go_on}) is Status.COMPLETED
+    assert bench.store.verdict(execution_id).result["was_first"] is False
 
 
 def test_the_answer_of_another_node_leaves_the_one_that_waits_alone(bench: Bench) -> None:
