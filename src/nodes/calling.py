@@ -53,7 +53,7 @@ def called_by(graph: Mapping[str, Json]) -> Iterator[tuple[str, int | str]]:
 def _named(node: Mapping[str, Json]) -> Iterator[tuple[str, Json]]:
     if node.get("type") in ("workflow", "map"):
         yield "/workflow", node.get("workflow")
-    tools = node.get("tools") if node.get("type") == "agent" else None
+    tools = node.get("tools") if node.get("type") in ("agent", "llm") else None
     for place, tool in enumerate(tools if isinstance(tools, list) else ()):
         is_whole = isinstance(tool, dict)
         yield (f"/tools/{place}/workflow", tool.get("workflow")) if is_whole else (f"/tools/{place}", tool)

@@ -98,6 +98,16 @@ def test_a_call_of_a_workflow_that_is_not_there_yet_is_told_as_a_warning(client:
     assert [each["pointer"] for each in saved.json()["warnings"]] == [deeper, by_id]
 
 
+@pytest.mark.parametrize("kind", ["llm", "agent"])
+def test_a_tool_that_is_not_there_is_warned_of(client: TestClient, kind: str) -> None:
+    node = {"id": "ask", "type": kind, "prompt": "Well?", "tools": ["later", {"workflow": "never"}]}
+
+    warnings = client.post("/workflows/validate", json=line(node)).json()["warnings"]
+
+    tools = "/graph_definition/nodes/1/tools"
+    assert {f"{tools}/0", f"{tools}/1/workflow"} <= {each["pointer"] for each in warnings}
+
+
 def test_a_number_that_no_id_can_be_is_refused_where_it_stands(client: TestClient) -> None:
     workflow_id = save(client, line())
     document = line({"id": "call", "type": "workflow", "workflow": -(10**30)})
