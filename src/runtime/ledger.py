@@ -1,6 +1,7 @@
 """The three writes of a run (it is created, it goes on, it ends), fenced, many runs to a transaction."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,6 +29,9 @@ WITHOUT_ANSWER = ("blobs", "children")
 """Statements of which nobody asks what they wrote."""
 LOST_STATEMENT = ("26000", "42P05")
 """SQLSTATE: there is no such prepared statement; it exists already."""
+HELD_UP = ("40", "53", "55P03", "57014")
+"""SQLSTATEs, or their classes: a deadlock, no room, a lock or a statement that took too long."""
+SQLITE_HELD_UP = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
 
 
 class Entry(NamedTuple):
@@ -123,7 +127,7 @@ class _Writer:
         try:
             return self._session.transaction(entries)
         except (self._session.errors, UnicodeEncodeError) as error:
-            if self._session.is_disconnect(error):
+            if self._session.is_away(error):
                 return self._flush_when_it_is_back(entries)
             if self._session.stop_preparing_after(error):
                 return self.flush(entries)
@@ -148,7 +152,7 @@ class _Writer:
             except NotReady:
                 continue
             except self._session.errors as error:
-                if not self._session.is_disconnect(error):
+                if not self._session.is_away(error):
                     return [self._once_more(entry) for entry in entries]
         return [NotReady(f"The database has not answered for {self._patience_seconds:g} s.")] * len(entries)
 
@@ -192,9 +196,13 @@ class _Session:
         self._prepared: set[str] = set()
         self.errors: type[Exception] = database.engine.dialect.loaded_dbapi.Error
 
-    def is_disconnect(self, error: Exception) -> bool:
+    def is_away(self, error: Exception) -> bool:
+        """The connection is gone, or the database cannot write just now: somebody holds a lock, a disk is full."""
         if self._connection is None:
             return True  # it could not even be opened
+        is_held_up = str(getattr(error, "pgcode", None) or "").startswith(HELD_UP)
+        if is_held_up or getattr(error, "sqlite_errorcode", 0) & 0xFF in SQLITE_HELD_UP:
+            return True
         return self._database.engine.dialect.is_disconnect(error, self._connection.driver_connection, None)  # type: ignore[arg-type]
 
     def stop_preparing_after(self, error: Exception) -> bool:

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from src.core.errors import LeaseLost, NotReady
 from src.core.outcome import Failed, NodeError, Succeeded
 from src.core.status import Status
 from src.core.store import Claim
+from src.database import Database
 from src.runtime.leases import recover
 from src.runtime.workflows import Draft
 from tests.runtime.building import (
@@ -427,6 +428,56 @@ def test_a_finished_output_waits_for_a_server_that_is_away(postgres_url: str) ->
         future.result()
 
         assert kept_nodes(made.database, claim.execution_id) == ["a", "b", "c"]
+
+
+@contextmanager
+def asking_shortly(url: str, **options: Any) -> Iterator[tuple[Parts, Sequence[object]]]:
+    """Parts that wait for a lock for a moment at a time, and the connections that they have made."""
+    with parts(url, **options) as made:
+        shortly, connections = "PRAGMA busy_timeout = 50" if made.database.is_sqlite else "SET lock_timeout = 50", []
+
+        @event.listens_for(made.database.engine, "connect")
+        def _shorten(connection: Any, _: object) -> None:
+            connection.cursor().execute(shortly)
+            connections.append(connection)
+
+        yield made, connections
+
+
+@contextmanager
+def held_by_another(url: str, execution_id: int) -> Iterator[Callable[[], object]]:
+    """Somebody else has what is to be written, until the call."""
+    with closing(Database(url)) as other, other.engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if other.is_sqlite else "BEGIN")
+        connection.exec_driver_sql(f"UPDATE executions SET priority = 1 WHERE id = {execution_id}")
+        yield lambda: connection.exec_driver_sql("ROLLBACK")
+
+
+def test_a_finished_output_waits_for_a_lock_that_another_holds(database_url: str) -> None:
+    with asking_shortly(database_url) as (made, connections), ThreadPoolExecutor(1) as threads:
+        claim = made.claimed()
+        with held_by_another(database_url, claim.execution_id) as let_go:
+            before = len(connections)
+            future = threads.submit(made.store.checkpoint, claim, [attempt("a")])
+            eventually(lambda: len(connections) > before + 1, what="several vain tries")
+            assert not future.done()
+            let_go()
+        future.result()
+
+        assert kept_nodes(made.database, claim.execution_id) == ["a"]
+
+
+def test_patience_with_a_lock_ends(database_url: str) -> None:
+    with asking_shortly(database_url, patience_seconds=0.3) as (made, _):
+        claim = made.claimed()
+
+        with held_by_another(database_url, claim.execution_id) as let_go:
+            with pytest.raises(NotReady):
+                made.store.checkpoint(claim, [attempt("a")])
+            let_go()
+
+        made.store.checkpoint(claim, [attempt("a")])
+        assert kept_nodes(made.database, claim.execution_id) == ["a"]
 
 
 def test_patience_ends(postgres_url: str) -> None:
