@@ -21,7 +21,11 @@ def places(server: Server) -> list[str]:
     broken = save(server, line(action("1 / 0", label="Divide"), name="by zero"))
     asked = save(server, line(transform(x=1), {"id": "look", "type": "review", "title": "Look"}, name="asked"))
     named = save(server, line({**transform(x=1), "label": "endless " * 20}, name=f"{'W' * 80} long"))
-    runs = [start(server, each) for each in (invoice, broken, asked, named, broken)]
+    each = {"id": "each", "type": "map", "items": "[7]", "graph": line(transform(x=1))["graph_definition"]}
+    mapped = save(server, line(each, name="items"))
+    runs = [start(server, each) for each in (invoice, broken, asked, named, mapped)]
+    again = start(server, broken)
+    _, items = server.request("GET", f"/executions?parent_id={runs[-1]}")
     server.request("POST", "/schedules", {"workflow_id": invoice, "cron": "30 7 * * MON-FRI", "enabled": False})
     views = [
         "workflows",
@@ -35,8 +39,8 @@ def places(server: Server) -> list[str]:
         "health",
         "nowhere",
     ]
-    views += [f"executions/{each}" for each in runs[:4]]
-    return [f"#/{view}" for view in (*views, f"executions/{runs[1]}/diff/{runs[4]}")]
+    views += [f"executions/{each}" for each in (*runs, items["executions"][0]["id"])]
+    return [f"#/{view}" for view in (*views, f"executions/{runs[1]}/diff/{again}")]
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)], ids=["light", "dark", "phone"])

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from tests.api.door import action, line, transform
 from tests.api.test_server import Server
@@ -229,6 +229,26 @@ def test_executions_come_into_the_list_as_they_happen(server: Server, visit: Vis
     page.get_by_label("Execution or task id").fill(str(execution_id))
     page.get_by_role("button", name="Open").click()
     status_of(page, "completed")
+
+
+def test_a_list_that_was_cut_off_shows_what_happened_meanwhile(server: Server, visitor: Visitor) -> None:
+    workflow_id = save(server, line(transform(x=1), name="meanwhile"))
+    page = visitor.open("#/health")
+    lines: list[WebSocketRoute] = []
+
+    def connect(line: WebSocketRoute) -> None:
+        line.connect_to_server()
+        lines.append(line)
+
+    page.route_web_socket("**/ws*", connect)
+    page.goto(f"{visitor.url}/?#/executions?workflow_id={workflow_id}")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+
+    lines[-1].close()
+    expect(page.locator("#live")).to_have_attribute("data-state", "lost")
+    execution_id = start(server, workflow_id)
+
+    expect(page.get_by_role("link", name=f"#{execution_id}", exact=True)).to_be_visible()
 
 
 def test_executions_are_searched_by_client_time_error_and_what_started_them(server: Server, visit: Visit) -> None:

@@ -63,6 +63,7 @@ export function follow(executionId, on) {
   return () => { clearTimeout(later); source.close(); };
 }
 
+const BACK = "back"; // after a while without notices: anything may have happened
 const listeners = new Set();
 let lastEventId = null;
 
@@ -75,23 +76,27 @@ function listen(call) {
 export function onNews(call, concerns = () => true) {
   let soon = null;
   const stop = listen((notice) => {
-    if (notice.type !== "task_progress" && concerns(notice)) soon ??= setTimeout(() => { soon = null; call(); }, 300);
+    if (notice.type === BACK || (notice.type !== "task_progress" && concerns(notice))) soon ??= setTimeout(() => { soon = null; call(); }, 300);
   });
   return () => { stop(); clearTimeout(soon); };
 }
 
-export function connect(onState) {
+export function connect(onState, isAgain = false) {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   const since = lastEventId ? `?last_event_id=${encodeURIComponent(lastEventId)}` : "";
   const socket = new WebSocket(`${scheme}//${location.host}/ws${since}`);
-  socket.onopen = () => onState("on");
+  const tell = (notice) => { for (const call of listeners) call(notice); };
+  socket.onopen = () => {
+    onState("on");
+    if (isAgain) tell({ type: BACK });
+  };
   socket.onmessage = (message) => {
     const notice = JSON.parse(message.data);
     lastEventId = notice.event_id ?? lastEventId;
-    for (const call of listeners) call(notice);
+    tell(notice);
   };
   socket.onclose = () => {
     onState("lost");
-    setTimeout(() => connect(onState), 2000);
+    setTimeout(() => connect(onState, true), 2000);
   };
 }

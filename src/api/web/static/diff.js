@@ -7,7 +7,7 @@ const AROUND = 3;
 
 // [kind, line] with kind "same", "added" or "removed".
 export function lines(before, after) {
-  const [a, b] = [before.split("\n"), after.split("\n")];
+  const [a, b] = [before, after].map((text) => (text ? text.split("\n") : []));
   let start = 0;
   while (start < a.length && start < b.length && a[start] === b[start]) start += 1;
   let end = 0;

@@ -84,6 +84,14 @@ export function figures(pairs) {
     .map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
 }
 
+// The same figures, looked at again: what has not changed stays, for somebody may be about to press it.
+export function refresh(box, shown) {
+  const [old, now] = [box.firstElementChild, shown].map((list) => [...list?.children ?? []]);
+  const names = (parts) => parts.map((part) => part.firstElementChild.textContent).join();
+  if (names(old) !== names(now)) replace(box, shown);
+  else old.forEach((part, place) => { if (part.textContent !== now[place].textContent) part.replaceWith(now[place]); });
+}
+
 export function toast(text) {
   const line = h("p", null, text);
   document.getElementById("toast").append(line);

@@ -2,7 +2,7 @@
 
 import { call, follow, get } from "./api.js";
 import { attemptsOf } from "./attempt.js";
-import { badge, body, clock, figures, h, json, panel, replace, seconds, tabs, toast, when } from "./dom.js";
+import { badge, body, clock, figures, h, json, panel, refresh, replace, seconds, tabs, toast, when } from "./dom.js";
 import { Graph } from "./graph.js";
 import { Timeline } from "./timeline.js";
 
@@ -20,7 +20,7 @@ class Run {
     const { workflow, inside, graph_definition: definition } = graph;
     Object.assign(this, { found, workflow, inside, definition, id: found.id });
     this.starts = definition.nodes.some((node) => STARTERS.includes(node.type));
-    this.children = 0; // executions that it has started
+    this.children = { total: 0, completed: 0 }; // executions that it has started
     this.attempts = new Map(); // by node and number
     this.running = new Map(); // by node
     this.entries = [];
@@ -50,11 +50,15 @@ class Run {
     this.stop = follow(this.id, (name, data) => this.hear(name, data));
     this.load();
     this.clock = setInterval(() => { if (!this.isOver && this.running.size) this.draw(); }, 1000);
+    this.counter = setInterval(() => { if (!this.isOver && this.starts) this.count().then(() => this.draw(), () => {}); }, 3000);
   }
 
   end() {
+    this.isShown = false;
     this.stop?.();
+    clearTimeout(this.wait);
     clearInterval(this.clock);
+    clearInterval(this.counter);
   }
 
   hear(name, data) {
@@ -79,17 +83,31 @@ class Run {
 
   async load() {
     try {
-      const [found, chain, events, started] = await Promise.all([get(`/executions/${this.id}`), get(`/executions/${this.id}/chain`), get(`/executions/${this.id}/events`),
-        this.starts ? get(`/executions?parent_id=${this.id}&limit=1`) : { total: 0 }]);
-      this.children = started.total;
+      const [found, chain, events] = await Promise.all([get(`/executions/${this.id}`), get(`/executions/${this.id}/chain`), get(`/executions/${this.id}/events`), this.count()]);
       this.found = found;
       this.entries = chain.entries;
       this.events = events.events;
       for (const entry of chain.entries) this.attempts.set(`${entry.node_id} ${entry.attempt}`, entry);
-    } catch (error) { toast(error.message); return; }
+    } catch (error) { this.tryAgain(error); return; }
+    this.isLost = false;
     this.draw();
     this.drawBelow();
     this.drawDetail();
+  }
+
+  // Nothing else may happen that would have the rows read: it may have ended.
+  tryAgain(error) {
+    if (!this.isLost) toast(error.message);
+    this.isLost = true;
+    clearTimeout(this.wait);
+    if (this.isShown && (error.status === 0 || error.status >= 500)) this.wait = setTimeout(() => this.load(), 3000);
+  }
+
+  async count() {
+    if (!this.starts) return;
+    const of = async (more) => (await get(`/executions?parent_id=${this.id}${more}&limit=1`)).total;
+    const [total, completed] = await Promise.all([of(""), of("&status=completed")]);
+    this.children = { total, completed };
   }
 
   states() {
@@ -143,17 +161,23 @@ class Run {
     this.track.setAttribute("aria-label", "Nodes done");
     this.track.setAttribute("aria-valuenow", String(Math.round(part * 100)));
     const { found } = this;
-    replace(this.facts, figures([
+    refresh(this.facts, figures([
       ["Nodes", `${Object.values(states).filter((each) => each.state === "success").length} of ${this.definition.nodes.length}`],
       ["Time", found.execution_time !== null ? seconds(found.execution_time) : found.started_at ? seconds((Date.now() - Date.parse(found.started_at)) / 1000) : ""],
       ["Waits for", found.waiting_for === "review" ? h("a", { href: "#/reviews" }, "review") : found.waiting_for ?? ""], ["Wakes", found.wake_at && !this.isOver ? when(found.wake_at) : ""],
       ["Mode", found.mode], ["Created", when(found.created_at)], ["Started", when(found.started_at)], ["Ended", when(found.completed_at)],
       ["Version", `v${found.workflow_version}`],
       ["Started by", found.parent_id ? h("span", null, h("a", { href: `#/executions/${found.parent_id}` }, `#${found.parent_id}`), ` at ${found.parent_node_id}${this.inside.length || found.parent_item ? `, item ${found.parent_item}` : ""}`) : ""],
-      ["Has started", this.children ? h("a", { href: `#/executions?parent_id=${found.id}` }, `${this.children.toLocaleString()} ${this.children === 1 ? "execution" : "executions"}`) : ""],
+      ["Has started", this.startedLink()],
       ["Again from", found.origin_id ? h("a", { href: `#/executions/${found.origin_id}` }, `#${found.origin_id}`) : ""], ["Task", h("span", { class: "mono" }, found.task_id)],
     ]));
     this.drawError();
+  }
+
+  startedLink() {
+    const { total, completed } = this.children;
+    if (!total) return "";
+    return h("span", null, h("a", { href: `#/executions?parent_id=${this.id}` }, `${total.toLocaleString()} ${total === 1 ? "execution" : "executions"}`), completed < total ? ` (${completed.toLocaleString()} completed)` : "");
   }
 
   drawHead() {

@@ -65,8 +65,8 @@ export async function executions(query = "") {
   function draw() {
     const lines = rows.map((each) => [
       h("a", { href: `#/executions/${each.id}` }, `#${each.id}`), h("a", { href: `#/workflows/${each.workflow_id}` }, names.get(each.workflow_id) ?? `workflow ${each.workflow_id}`),
-      badge(each.status), each.waiting_for ?? each.error?.message?.split("\n")[0]?.slice(0, 120) ?? "", each.mode, when(each.created_at), seconds(each.execution_time)]);
-    replace(area, lines.length ? table([["Execution", "one"], ["Workflow", ""], ["Status", "one"], ["About", "wide soft hide-small"], ["Mode", "soft hide-small"], ["Created", "one soft hide-small"], ["Time", "num"]], lines)
+      badge(each.status), each.waiting_for ?? each.error?.message?.split("\n")[0]?.slice(0, 120) ?? (each.parent_id ? `item ${each.parent_item} of #${each.parent_id}` : ""), each.mode, when(each.created_at), seconds(each.execution_time)]);
+    replace(area, lines.length ? table([["Execution", "one"], ["Workflow", "name"], ["Status", "one"], ["About", "wide soft hide-small"], ["Mode", "soft hide-small"], ["Created", "one soft hide-small"], ["Time", "num"]], lines)
       : empty("No execution is like this.", conditions().length ? "Choose other filters." : "Run a workflow."));
   }
   await load();

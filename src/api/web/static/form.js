@@ -1,6 +1,6 @@
 // A form from a JSON Schema; a field of JSON where a schema says too little.
 
-import { h, pretty } from "./dom.js";
+import { h, pretty, visible } from "./dom.js";
 
 let count = 0;
 
@@ -61,6 +61,7 @@ function frame(title, schema, input, isRequired) {
     if (problem) input.focus();
     return problem ? null : undefined;
   };
+  if (visible(input.value ?? "") !== input.value) element.append(h("p", { class: "help" }, "It turns the direction of reading: ", h("code", null, input.value)));
   return { element, check };
 }
 

@@ -4,6 +4,7 @@ import { call } from "./api.js";
 import { badge, body, figures, h, panel, replace, seconds, table } from "./dom.js";
 
 const EVERY = 5000;
+const LOOKED = "looked at every 5 s";
 
 export async function health() {
   const area = h("div", { class: "stack" });
@@ -14,8 +15,9 @@ export async function health() {
     panel("Workers", body(workersOf(workers))), queuesOf(workers));
   }
   await load();
-  const timer = setInterval(() => load().catch(() => {}), EVERY);
-  return { leave: () => clearInterval(timer), content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Health"), h("span", { class: "hint" }, "looked at every 5 s")), area] };
+  const told = h("span", { class: "hint", role: "status" }, LOOKED);
+  const timer = setInterval(() => load().then(() => { told.textContent = LOOKED; }, (error) => { told.textContent = error.message; }), EVERY);
+  return { leave: () => clearInterval(timer), content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Health"), told), area] };
 }
 
 // Sick is an answer here too.

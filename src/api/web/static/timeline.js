@@ -32,7 +32,7 @@ export class Timeline {
     const shown = this.isWhole ? this.spans : this.spans.slice(0, MOST);
     const height = shown.length * ROW + 26;
     const look = { x, width, room: left - 10, style: font(400, 12) };
-    const ticks = (last - first < 4 ? [0, 1] : width < 560 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]).map((part) => first + part * (last - first));
+    const ticks = (last - first < 4 || width < 400 ? [0, 1] : width < 560 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]).map((part) => first + part * (last - first));
     replace(this.element, s("svg", { width, height, role: "list", "aria-label": "Attempts in the order of their start" },
       ticks.map((at) => s("g", null, s("line", { class: "grid", x1: x(at), x2: x(at), y1: 18, y2: height }),
         s("text", { class: "tick", x: x(at), y: 12, "text-anchor": at === first ? "start" : at === last ? "end" : "middle" }, at === first ? "0" : seconds((at - first) / 1000)))),

@@ -19,7 +19,7 @@ export async function workflows() {
     const rows = shown.map((each) => [
       h("span", null, h("a", { href: `#/workflows/${each.id}` }, each.name), each.paused_at ? [" ", badge("paused", "held")] : null),
       each.description ?? "", `v${each.version}`, when(each.updated_at)]);
-    replace(area, rows.length ? table([["Name", ""], ["Description", "wide soft hide-small"], ["Version", "num"], ["Changed", "one soft"]], rows)
+    replace(area, rows.length ? table([["Name", "name"], ["Description", "wide soft hide-small"], ["Version", "num"], ["Changed", "one soft"]], rows)
       : empty(found.length ? "No workflow has such a name." : "There is no workflow yet.", found.length ? "" : "Make one, or save one with POST /workflows."));
   }
   draw();
