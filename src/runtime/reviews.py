@@ -96,6 +96,7 @@ class Reviews:
 
     def _kept(self, answer: Answer) -> Answer:
         """With its output as it can be kept. Raises ValueRefused."""
+        plain_object({"comment": answer.comment}, max_bytes=self._max_output_bytes)
         if answer.output is None:
             return answer
         output = plain_object(answer.output, max_bytes=self._max_output_bytes, pointer="/output")

@@ -99,6 +99,16 @@ def test_a_node_may_be_called_anything(client: TestClient) -> None:
         assert end_of(client, execution_id)["status"] == "completed"
 
 
+@pytest.mark.parametrize("written", ["a\x00b", {"note": "a\x00b"}])
+def test_an_answer_that_no_database_can_keep_is_refused_where_it_stands(client: TestClient, written: Any) -> None:
+    execution_id = asking(client, line({"id": "ask", "type": "review"}))
+    name, pointer = ("comment", "/comment") if isinstance(written, str) else ("output", "/output/note")
+
+    answer = decide(client, execution_id, decision="approve", **{name: written})
+
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
+
+
 def test_of_two_answers_at_once_one_wins_and_the_other_is_told(client: TestClient) -> None:
     execution_id = asking(client)
     both = [
