@@ -28,17 +28,22 @@ class Attempt:
         self._cpu_before = child.cpu_seconds()
         self._cpu_seconds, self._peak_kb = 0.0, 0
         self._talk = Conversation(request, child, self._cpu_limit)
+        self._is_over = False
+        """Told apart from a fault of ours on the way, which says nothing of the fork server."""
 
     def hold(self, cancelled: threading.Event) -> None:
         self._talk.hold(cancelled)
         self.child.wait_for_start()
         self._cpu_seconds = max(0.0, self.child.cpu_seconds() - self._cpu_before)
         self._peak_kb = self.child.peak_kb()
+        self._is_over = True
 
     @property
     def is_lost(self) -> bool:
         """The fork server does not answer any more, or not for its child."""
-        return self.child.told is None and (self._talk.result is None or not self.child.has_started)
+        if not self._is_over or self.child.told is not None:
+            return False
+        return self._talk.result is None or not self.child.has_started
 
     @property
     def may_go_on(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Protocol
 from src.core.outcome import Json
 from src.sandbox.call import Call
 from src.sandbox.executor import CodeRequest, Ended
-from src.sandbox.kept import Inbox, Printed, framed
+from src.sandbox.kept import HEAD, Inbox, Printed, framed
 
 USUAL_PIPE = 64 * 1024
 TICK_SECONDS = 0.1
@@ -160,9 +160,9 @@ class Conversation:
     def _take_rest(self) -> None:
         """What is in the pipes by the end."""
         if self.result is None or self.output.has_more:
-            self.output.take_rest(self._process.output)
+            self.output.take_rest(self._process.output, self._limits.output_bytes)
         if self.result is None:
-            self._inbox.take_rest(self._process.answer)
+            self._inbox.take_rest(self._process.answer, HEAD + self._limits.result_bytes)
             results = [message.get("result") for message in self._inbox.messages()]
             self.result = next((result for result in results if isinstance(result, dict)), None)
         self._check_amounts()

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import inf
 from typing import Literal, Protocol
 
 from src.core.outcome import Context, Json, Usage
@@ -41,6 +40,10 @@ class Limits:
     output_bytes: int = 16 * 1024 * 1024
     """Output beyond this ends the code."""
     result_bytes: int = 4 * 1024 * 1024
+
+
+LONGEST_WAIT_SECONDS = 1e9
+"""Whatever code asks for: an integer may be too large for a number of seconds."""
 
 
 class HttpBridge(Protocol):
@@ -185,6 +188,6 @@ def _error_of(told: Mapping[str, Json]) -> ErrorInfo:
         str(told.get("message", "")),
         line if isinstance(line, int) else None,
         str(told.get("traceback", "")),
-        float(after) if isinstance(after, int | float) and 0 <= after < inf else None,
+        float(min(after, LONGEST_WAIT_SECONDS)) if isinstance(after, int | float) and after >= 0 else None,
         output if isinstance(output, dict) else {},
     )

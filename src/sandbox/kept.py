@@ -21,19 +21,24 @@ class Kept:
         """There was at least as much to read as is read at a time."""
 
     def take(self, descriptor: int) -> bool:
-        """False at the end of the pipe."""
-        data = os.read(descriptor, PIECE)
+        """False at the end of the pipe. There may be nothing in it, whatever was told: code can open its own pipes once
+        more, and read them before us.
+        """
+        try:
+            data = os.read(descriptor, PIECE)
+        except BlockingIOError:
+            self.has_more = False
+            return True
         self.has_more = len(data) == PIECE
         self.add(data)
         return bool(data)
 
-    def take_rest(self, descriptor: int) -> None:
-        """What is in the pipe now. It must not block."""
-        try:
-            while self.take(descriptor):
-                pass
-        except BlockingIOError:
-            pass
+    def take_rest(self, descriptor: int, most: int) -> None:
+        """What is in the pipe now, until that is more than `most` bytes: somebody may go on writing."""
+        before, end = -1, self.total + most
+        while before < self.total <= end:
+            before = self.total
+            self.take(descriptor)
 
     def add(self, data: bytes) -> None:
         self.total += len(data)

@@ -320,6 +320,11 @@ ANSWERS = [
     ending("a forged level", FORGE + "forge(json.dumps({'result': {'changes': {}, 'level': 'off'}, 'ended': 0}))\nos._exit(0)", "ok"),
     ending("two answers", FORGE + "forge('{\"result\": {}}')\ncontext['x'] = 1", "crashed", "ok", changes={}),
     ending("bytes without end as an answer", "import os\nwhile True: os.write(4, b'[' * 65_536)", "result_limit", "crashed"),
+    ending("its output, read back before anybody else", "import os, time\nback = os.open('/proc/self/fd/1', os.O_RDONLY | os.O_NONBLOCK)\n"
+           "end = time.monotonic() + 1\nwhile time.monotonic() < end:\n    os.write(1, b'x')\n    try: os.read(back, 9)\n"
+           "    except BlockingIOError: pass", "ok", "error"),
+    ending("a wait of four hundred digits", "raise Transient('x', retry_after_seconds=10**400)", "error"),
+    ending("a wait without end", FORGE + "forge('{\"result\": {\"error\": {\"retry_after_seconds\": 1e999}}}')\nos._exit(0)", "error"),
     ending("an exception that cannot be shown", "class E(Exception):\n    def __str__(self): raise E\nraise E", "error"),
     ending("an exception whose name is none", "raise type('\\ud800' * 3, (Exception,), {})('\\udfff\\0')", "error"),
     ending("an exception that lies about itself", "class M(type):\n    def __getattribute__(c, n): raise SystemError\n"

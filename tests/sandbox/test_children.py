@@ -171,6 +171,25 @@ def test_a_child_that_died_while_it_waited_is_not_missed(executor: ForkServerExe
     assert pid_of(executor, 12) != pid
 
 
+def test_a_fault_of_ours_ends_the_code_that_met_it_and_nobody_elses(executor: ForkServerExecutor) -> None:
+    def fail(fraction: float, text: str) -> None:
+        raise OSError(fraction, text)
+
+    others: list[CodeResult] = []
+    code = "import time\nprogress(0)\ntime.sleep(1)\nprint('done')"
+    began = threading.Event()
+    about = {"on_progress": lambda *_: began.set()}
+    other = threading.Thread(target=lambda: others.append(run(executor, code, 20, **about)))
+    other.start()
+    began.wait(30)
+
+    with pytest.raises(OSError, match="half"):
+        run(executor, "progress(0.5, 'half')", 21, on_progress=fail)
+
+    other.join()
+    assert [(each.status, each.logs) for each in others] == [("ok", "done\n")]
+
+
 # What an attempt in a child that is not new is told of.
 
 
