@@ -10,6 +10,8 @@ from src.sandbox.executor import CodeRequest, CodeResult, ErrorInfo, Limits
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
 DEFAULT_MEMORY_MB = 256
+LONGEST_PRINTED = Limits().result_bytes
+"""Characters of an answer that is printed: taken apart, it takes twenty times as much memory."""
 TRANSIENT = frozenset({"timeout", "cancelled", "lost"})
 
 
@@ -72,10 +74,10 @@ def failure(result: CodeResult) -> Failed:
 
 def printed_updates(last: str) -> Json:
     """The answer of older code that prints it: `{"status", "context_updates", "message"}` as the last line."""
-    if not (last.startswith("{") and "context_updates" in last):
+    if len(last) > LONGEST_PRINTED or not (last.startswith("{") and "context_updates" in last):
         return None
     try:
         answer = json.loads(last)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return answer if isinstance(answer, dict) and isinstance(answer.get("context_updates"), dict) else None

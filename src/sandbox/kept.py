@@ -51,7 +51,9 @@ class Printed(Kept):
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self._end = bytearray()
-        """From the last line that says something on."""
+        """The last line that says something, as far as it has come."""
+        self._blank = bytearray()
+        """What came after it: nothing but white space."""
 
     @property
     def text(self) -> str:
@@ -65,10 +67,16 @@ class Printed(Kept):
         return self._end.decode(errors="replace").rstrip().rpartition("\n")[2]
 
     def add(self, data: bytes) -> None:
+        """In a time that depends on `data` alone: it may come byte by byte, and what came before be millions."""
         super().add(data)
-        self._end += data
-        if b"\n" in data:
-            del self._end[: self._end.rstrip().rfind(b"\n") + 1]
+        said = data.rstrip()
+        if said:
+            line = (bytes(self._blank) + said).rpartition(b"\n")
+            if line[1]:
+                self._end.clear()
+            self._end += line[2]
+            self._blank.clear()
+        self._blank += data[len(said) :]
 
 
 class Inbox(Kept):

@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from src.sandbox.kept import Printed
 
 LIMIT = 64
@@ -26,3 +28,43 @@ def test_the_rest_of_what_never_ends_is_taken_up_to_its_limit() -> None:
 
     assert 1_000_000 < printed.total < 2_000_000
     os.close(endless)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ["first\nlast\n"],
+        ["first\n", "la", "st"],
+        ["last"],
+        ["first", "\n", "\n", "last", "\n", " ", "\n"],
+        ["la", "st", " \n\t", "\n"],
+        ["first\n \nlast \n "],
+    ],
+)
+def test_the_last_line_is_the_last_that_says_something(pieces: list[str]) -> None:
+    printed = Printed(LIMIT)
+
+    for piece in pieces:
+        printed.add(piece.encode())
+
+    assert printed.last_line == "last"
+
+
+def test_white_space_within_the_last_line_stays() -> None:
+    printed = Printed(LIMIT)
+
+    for piece in ["a line\n", "the  last", "  ", "one  ", "\n"]:
+        printed.add(piece.encode())
+
+    assert printed.last_line == "the  last  one"
+
+
+@pytest.mark.timeout(60)
+def test_a_long_line_costs_nothing_when_line_breaks_come_one_by_one() -> None:
+    printed = Printed(LIMIT)
+    printed.add(b"x" * 8_000_000)
+
+    for _ in range(100_000):
+        printed.add(b"\n")
+
+    assert len(printed.last_line) == 8_000_000
