@@ -162,6 +162,7 @@ SOCKETS = [
     attack("a web page", "import urllib.request\nurllib.request.urlopen(f\"http://127.0.0.1:{context['port']}\", timeout=1)"),
     attack("a unix socket", "import socket\nsocket.socket(socket.AF_UNIX).connect(context['socket'])"),
     attack("an abstract unix socket", "import socket\nsocket.socket(socket.AF_UNIX).connect('\\0nova-corpus')"),
+    attack("data out of band", "import socket\na, b = socket.socketpair()\na.send(b'x', socket.MSG_OOB)"),
     attack("a pair of datagram sockets", "import socket\nsocket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)"),
     attack("netlink", "import socket\nsocket.socket(socket.AF_NETLINK, socket.SOCK_RAW)"),
     attack("a raw socket", "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)"),
@@ -255,7 +256,7 @@ CALLS = [
     ending(
         "a system call of the 32-bit table",
         "import ctypes, mmap, platform\nif platform.machine() == 'x86_64':\n"
-        "    page = mmap.mmap(-1, 4096, prot=7)\n    page.write(bytes.fromhex('b814000000cd80c3'))\n"
+        "    page = mmap.mmap(-1, 4096, prot=7, flags=0x22)\n    page.write(bytes.fromhex('b814000000cd80c3'))\n"
         "    at = ctypes.addressof(ctypes.c_char.from_buffer(page))\n"
         "    context['through'] = ctypes.CFUNCTYPE(ctypes.c_int)(at)() > 0",
         "crashed", "ok",
@@ -294,6 +295,21 @@ AMOUNTS = [
     ending("output without end, by descriptor", "import os\nwhile True: os.write(2, b'x' * 65_536)", "output_limit"),
     ending("a result too large", "context['x'] = 'x' * (5 << 20)", "result_limit"),
     ending("an exception too large", "raise ValueError('x' * (5 << 20))", "result_limit"),
+    attack(
+        "shared memory that outlives its addresses",
+        "import ctypes, os, mmap\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.mmap.restype = ctypes.c_void_p\n"
+        "libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]\nfor _ in range(12):\n"
+        "    at = libc.mmap(None, 16 << 20, 3, 0x21, -1, ctypes.c_long(0))\n    assert at not in (None, 2**64 - 1)\n"
+        "    ctypes.memset(at, 1, 16 << 20)\n    libc.munmap(at + 4096, (16 << 20) - 4096)",
+        limits=SMALL,
+    ),
+    attack(
+        "descriptors for each thread",
+        "import ctypes, os, threading\nfound, stay = [], threading.Event()\ndef fill():\n"
+        "    ctypes.CDLL(None).syscall(436, 1000, 1001, 2)\n    n = 0\n    try:\n        while True: os.dup(0); n += 1\n"
+        "    except OSError: found.append(n)\n    stay.wait(5)\nthreads = [threading.Thread(target=fill) for _ in range(4)]\n"
+        "[t.start() for t in threads]\nwhile len(found) < 4: pass\nstay.set()\nassert sum(found) > 64",
+    ),
     control("descriptors are bounded", "import os\nn = 0\ntry:\n    while True: os.dup(0); n += 1\nexcept OSError: pass\n"
             "context['few'] = n < 64", {"few": True}),
     ending("recursion", "def f(): f()\nf()", "error"),

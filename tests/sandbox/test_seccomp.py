@@ -79,6 +79,9 @@ def test_another_architecture_or_table_ends_the_process(machine: str) -> None:
     ("name", "arguments", "answer"),
     [
         ("clone", (0x3D0F00,), ALLOW),  # what glibc starts a thread with
+        ("clone", (0x3D0F00 | 0x400000,), ALLOW),  # what musl starts one with
+        ("clone", (0x3D0F00 & ~0x400,), REFUSE),  # with descriptors of its own
+        ("clone", (0x3D0F00 | 0x10000000,), REFUSE),  # in a namespace of its own
         ("clone", (17,), REFUSE),
         ("clone", (0x10000000 | 0x10000,), REFUSE),
         ("clone3", (0, 88), NO_SUCH_CALL),
@@ -103,6 +106,19 @@ def test_another_architecture_or_table_ends_the_process(machine: str) -> None:
         ("sendmsg", (3, 0, 0x20000000), REFUSE),
         ("setsockopt", (3, 1, 26), REFUSE),
         ("setsockopt", (3, 6, 1), ALLOW),
+        ("sendto", (3, 0, 1, 0x1), REFUSE),
+        ("sendto", (3, 0, 1, 0x4000), ALLOW),
+        ("recvfrom", (3, 0, 1, 0x1), REFUSE),
+        ("recvfrom", (3, 0, 1, 0x102), ALLOW),
+        ("recvmsg", (3, 0, 0x1), REFUSE),
+        ("close_range", (5, 9, 0), ALLOW),
+        ("close_range", (5, 9, 2), REFUSE),
+        ("mmap", (0, 4096, 3, 0x22), ALLOW),
+        ("mmap", (0, 4096, 1, 0x1), ALLOW),
+        ("mmap", (0, 4096, 5, 0x812), ALLOW),  # of a library
+        ("mmap", (0, 4096, 3, 0x21), REFUSE),
+        ("mmap", (0, 4096, 3, 0x23), REFUSE),
+        ("mmap", (0, 4096, 3, 0x40022), REFUSE),
         ("prctl", (15,), ALLOW),
         ("prctl", (22,), REFUSE),
         ("socketpair", (1, 1, 0), ALLOW),

@@ -9,7 +9,7 @@ import errno
 import socket
 
 from . import bpf
-from .bpf import Is
+from .bpf import WORD, Is
 from .libc import PR_SET_SECCOMP, number, prctl
 
 KILL, REFUSE, ALLOW = 0x80000000, 0x00050000 | errno.EPERM, 0x7FFF0000
@@ -21,13 +21,13 @@ OWN_PID = 0x5EED0F1D
 """Stands in the program where the pid of the child has to be."""
 
 PLAIN = """
-    read write close fstat lseek mmap mprotect munmap mremap madvise brk rt_sigaction rt_sigprocmask rt_sigreturn
+    read write close fstat lseek mprotect munmap mremap madvise brk rt_sigaction rt_sigprocmask rt_sigreturn
     rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack restart_syscall pread64 pwrite64 preadv pwritev readv
     writev poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 pipe
     pipe2 dup dup2 dup3 futex rseq set_robust_list set_tid_address sched_yield sched_getaffinity getcpu membarrier
     nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time setitimer getitimer alarm pause getpid
     gettid getppid getuid geteuid getgid getegid getresuid getresgid getgroups getpgrp getpgid getsid getrusage
-    getrlimit uname sysinfo times getrandom umask capget wait4 waitid exit exit_group close_range recvfrom shutdown
+    getrlimit uname sysinfo times getrandom umask capget wait4 waitid exit exit_group shutdown
     getsockopt getsockname getpeername
 """.split()
 PATHS = """
@@ -35,10 +35,19 @@ PATHS = """
 """.split()
 """Only where Landlock decides which paths; `open` and `openat` too, for reading."""
 
-NEW_NAMESPACES = 0x7E020080  # CLONE_NEW: NS CGROUP UTS IPC USER PID NET, and TIME
-CLONE_THREAD = 0x10000
+A_THREAD = 0x3D0F00  # CLONE_VM FS FILES SIGHAND THREAD SYSVSEM SETTLS PARENT_SETTID CHILD_CLEARTID
+"""As every libc starts one. A thread that shares less has descriptors of its own, and may have as many again."""
+CLONE_DETACHED = 0x400000
+"""Means nothing any more; musl says it all the same."""
+CLOSE_RANGE_UNSHARE = 0x2
+"""Would give a thread its own, too."""
+MAP_SHARED, MAP_PRIVATE, MAP_TYPE, MAP_ANONYMOUS, MAP_HUGETLB = 0x1, 0x2, 0xF, 0x20, 0x40000
+"""Shared memory of no file stays whole where all but a page of it is unmapped: no limit of addresses holds it."""
+MSG_OOB = 0x1
+"""Nobody's need; its handling in unix sockets has been a way into the kernel."""
 MSG_FASTOPEN = 0x20000000
 """Connects without `connect`, past what Landlock sees."""
+NOT_TO_SEND = MSG_OOB | MSG_FASTOPEN
 NOT_FOR_READING = 0o3 | 0x40 | 0x200 | 0x200000 | 0x400000  # access mode, O_CREAT, O_TRUNC, O_PATH, O_TMPFILE
 FCNTL = (0, 1, 2, 3, 4, 1030)
 """F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC: not F_SETOWN, which sends signals to others."""
@@ -54,7 +63,12 @@ OPTIONS = {
 }
 
 BY_ARGUMENT: dict[str, list[list[Is]]] = {
-    "clone": [[Is(0, CLONE_THREAD, CLONE_THREAD | NEW_NAMESPACES)]],
+    "mmap": [
+        [Is(3, MAP_PRIVATE, MAP_TYPE | MAP_HUGETLB)],
+        [Is(3, MAP_SHARED, MAP_TYPE | MAP_ANONYMOUS)],
+    ],
+    "clone": [[Is(0, A_THREAD, WORD & ~CLONE_DETACHED)]],
+    "close_range": [[Is(2, 0, CLOSE_RANGE_UNSHARE)]],
     "kill": [[Is(0, OWN_PID)]],
     "tgkill": [[Is(0, OWN_PID)]],
     "prlimit64": [[Is(2, 0, wide=True)]],  # to read limits, not to set them
@@ -62,7 +76,8 @@ BY_ARGUMENT: dict[str, list[list[Is]]] = {
     "ioctl": [[Is(1, request)] for request in IOCTL],
     "fcntl": [[Is(1, command)] for command in FCNTL],
     "socketpair": [[Is(0, socket.AF_UNIX), Is(1, socket.SOCK_STREAM, SOCKET_TYPE), Is(2, 0)]],
-    "sendto": [[Is(3, 0, MSG_FASTOPEN)]],
+    "sendto": [[Is(3, 0, NOT_TO_SEND)]],
+    "recvfrom": [[Is(3, 0, MSG_OOB)]],
 }
 WITH_PATHS: dict[str, list[list[Is]]] = {
     "open": [[Is(1, 0, NOT_FOR_READING)]],
@@ -76,9 +91,9 @@ WITH_NETWORK: dict[str, list[list[Is]]] = {
         for protocol in protocols
     ],
     "connect": [[]],
-    "recvmsg": [[]],
-    "sendmsg": [[Is(2, 0, MSG_FASTOPEN)]],
-    "sendmmsg": [[Is(3, 0, MSG_FASTOPEN)]],
+    "recvmsg": [[Is(2, 0, MSG_OOB)]],
+    "sendmsg": [[Is(2, 0, NOT_TO_SEND)]],
+    "sendmmsg": [[Is(3, 0, NOT_TO_SEND)]],
     "setsockopt": [[Is(1, level), Is(2, name)] for level, names in OPTIONS.items() for name in names],
 }
 
