@@ -1,10 +1,13 @@
 """What `email_send` and `email_fetch` share: where the server is, who signs in, and mails as JSON."""
 
 import base64
-from collections.abc import Iterable
+import re
+from collections.abc import Callable
 from email import message_from_bytes, policy
 from email.message import EmailMessage, Message
-from email.utils import getaddresses, parsedate_to_datetime
+from email.parser import BytesHeaderParser
+from email.utils import getaddresses, parsedate_to_datetime, quote
+from typing import TypeVar
 
 from pydantic import Field
 
@@ -17,7 +20,16 @@ from src.outside.messages import DEFAULT_SECONDS
 from src.outside.sockets import Place, Security
 
 MAX_TEXT = 1_000_000
+MAX_NAME = 1000
+MAX_HEADER = 10_000
+"""Characters of a header that is taken apart: Python needs a minute for a megabyte."""
+UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, RecursionError)
+"""What Python's parser says of mails that follow no standard."""
+SPECIAL = re.compile(r'[][()<>@,:;"\\.]')
+"""Characters that end a name before an address, where it is not quoted."""
 MAX_PORT = 65_535
+
+Found = TypeVar("Found")
 
 
 class MailNode(OutwardNode):
@@ -53,10 +65,16 @@ def addresses(value: Json, context: NodeContext, field: str) -> list[str]:
     listed = given if isinstance(given, list) else [given]
     if not all(isinstance(each, str) and each.isprintable() for each in listed):
         raise FieldProblem(field, "expected addresses as a line of text, or a list of such")
-    found = [f"{name} <{address}>" if name else address for name, address in getaddresses(listed) if address]
+    found = [_address(name, address) for name, address in getaddresses(listed) if address]
     if not found or any("@" not in each for each in found):
         raise FieldProblem(field, f"no address can be read in {', '.join(listed)!r}")
     return found
+
+
+def _address(name: str, address: str) -> str:
+    if not name:
+        return address
+    return f'"{quote(name)}" <{address}>' if SPECIAL.search(name) else f"{name} <{address}>"
 
 
 def bare(address: str) -> str:
@@ -79,8 +97,8 @@ def attach(message: EmailMessage, attachments: Json) -> None:
 
 def as_json(uid: int, raw: bytes) -> Context:
     """A mail as a context can keep it. What cannot be read in it is left out, not an error: anybody can send a mail."""
-    message = message_from_bytes(raw, policy=policy.default)
-    parts = list(_parts(message))
+    message = _parsed(raw)
+    parts = _parts(message)
     return {
         "uid": uid,
         "message_id": _header(message, "message-id"),
@@ -94,50 +112,71 @@ def as_json(uid: int, raw: bytes) -> Context:
     }
 
 
-def _header(message: Message, name: str) -> str:
+def _parsed(raw: bytes) -> Message:
     try:
-        return plain_text(str(message[name] or ""), max_length=MAX_TEXT)
-    except (AttributeError, LookupError, TypeError, ValueError):  # what others send need not follow any standard
-        return ""
+        return message_from_bytes(raw, policy=policy.default)
+    except UNREADABLE:  # such as parts in parts in parts; its headers can be read, as they stand
+        return BytesHeaderParser(policy=policy.compat32).parsebytes(raw)
+
+
+def _parts(message: Message) -> list[Message]:
+    """Without the headers that would take minutes to read."""
+    none: list[Message] = []
+    parts = _read(lambda: [part for part in message.walk() if not part.is_multipart()], none)
+    for part in parts:
+        for name in {name for name, value in part.raw_items() if len(str(value)) > MAX_HEADER}:
+            del part[name]
+    return parts
+
+
+def _read(read: Callable[[], Found], otherwise: Found) -> Found:
+    """What others send need not follow any standard, and some of it is sent to break who reads it."""
+    try:
+        return read()
+    except UNREADABLE:
+        return otherwise
+
+
+def _header(message: Message, name: str) -> str:
+    raw = next((str(value) for each, value in message.raw_items() if each.lower() == name), "")
+    text = raw if len(raw) > MAX_HEADER else _read(lambda: str(message[name] or ""), "")
+    return plain_text(text, max_length=MAX_TEXT)
 
 
 def _moment(text: str) -> str | None:
-    try:
-        return parsedate_to_datetime(text).isoformat()
-    except ValueError:
-        return None
-
-
-def _parts(message: Message) -> Iterable[Message]:
-    return (part for part in message.walk() if not part.is_multipart())
+    return _read(lambda: parsedate_to_datetime(text).isoformat(), None)
 
 
 def _is_attached(part: Message) -> bool:
-    return part.get_content_disposition() == "attachment" or part.get_filename() is not None
+    return _read(lambda: part.get_content_disposition() == "attachment" or part.get_filename() is not None, True)
+
+
+def _type(part: Message) -> str:
+    return plain_text(_read(part.get_content_type, "application/octet-stream"), max_length=MAX_NAME)
+
+
+def _content(part: Message) -> bytes:
+    content = _read(lambda: part.get_payload(decode=True), None)
+    return content if isinstance(content, bytes) else b""
 
 
 def _body(parts: list[Message], kind: str) -> str:
     for part in parts:
-        if part.get_content_type() == kind and not _is_attached(part):
-            content = part.get_payload(decode=True)
-            charset = part.get_content_charset("utf-8")
-            return plain_text(_decoded(content if isinstance(content, bytes) else b"", charset), max_length=MAX_TEXT)
+        if _type(part) == kind and not _is_attached(part):
+            charset = _read(lambda part=part: part.get_content_charset("utf-8"), "utf-8")  # type: ignore[misc]
+            return plain_text(_decoded(_content(part), charset), max_length=MAX_TEXT)
     return ""
 
 
 def _decoded(content: bytes, charset: str) -> str:
-    try:
-        return content.decode(charset, "replace")
-    except LookupError:
-        return content.decode("utf-8", "replace")
+    return _read(lambda: content.decode(charset, "replace"), content.decode("utf-8", "replace"))
 
 
 def _attachment(part: Message) -> Context:
-    content = part.get_payload(decode=True)
-    content = content if isinstance(content, bytes) else b""
+    content = _content(part)
     return {
-        "name": plain_text(part.get_filename() or "attachment", max_length=1000),
-        "type": part.get_content_type(),
+        "name": plain_text(_read(part.get_filename, None) or "attachment", max_length=MAX_NAME),
+        "type": _type(part),
         "size": len(content),
         "base64": base64.b64encode(content).decode(),
     }

@@ -97,6 +97,15 @@ def test_a_mail_is_sent_to_everybody_who_is_named(server: MailServer) -> None:
     assert output == {"node": {"message_id": message["Message-ID"], "refused": {}}}
 
 
+def test_a_name_with_a_comma_is_one_name(server: MailServer) -> None:
+    node = sending(server, to='"Lovelace, Ada" <ada@example.com>, Bob <bob@example.com>', text="hi")
+
+    succeeded(node, {}, outside=reaching(server))
+
+    assert server.box.sent[0].recipients == ["ada@example.com", "bob@example.com"]
+    assert [each.display_name for each in sent(server)["To"].addresses] == ["Lovelace, Ada", "Bob"]
+
+
 def test_every_attempt_sends_the_same_message_id(server: MailServer) -> None:
     for attempt in (1, 2):
         succeeded(sending(server), outside=reaching(server), attempt=attempt)
@@ -253,7 +262,15 @@ def test_more_mail_than_is_taken_is_refused(server: MailServer) -> None:
         b"Content-Type: text/plain; charset=no-such\r\n\r\nhi",
         b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n",
         b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n!!!",
+        b'Content-Type: text/plain; charset="\x00"\r\n\r\nhi',
+        b"Content-Type: text/plain; charset=idna\r\n\r\n\xff",
+        b"Content-Type: multipart/mixed; boundary*\r\n\r\nhi",
+        b"Content-Disposition: attachment; filename*=undefined''%41\r\n\r\nhi",
+        b"To: " + b"(" * 5000 + b"\r\n\r\nhi",
+        b"Content-Type: message/rfc822\r\n\r\n" * 3000 + b"hi",
+        b"Subject: " + b"=?utf-8?q?a?= " * 60_000 + b"\r\n\r\nhi",
     ],
+    ids=range(13),
 )
 def test_what_anybody_can_send_fails_no_node(server: MailServer, raw: bytes) -> None:
     server.box.receive(raw)
