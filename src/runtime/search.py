@@ -1,4 +1,4 @@
-"""How executions are found: only by what has an index, so that a list costs as much among a million as among ten."""
+"""How executions are found: only by what has an index, so that no list goes through the table."""
 
 from dataclasses import dataclass
 from datetime import datetime

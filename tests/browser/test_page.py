@@ -49,11 +49,13 @@ def test_a_run_shows_what_is_under_way_and_is_paused_and_resumed(server: Server,
     node(page, "one", "running")
     node(page, "start", "success")  # it is not committed yet, but what comes after it runs
     expect(page.locator('[data-node="one"] .more')).to_have_text("half way")
+    fact = page.locator("main dd").filter(has_text="background").element_handle()
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("pause requested")).to_be_visible()
     let(tmp_path, "one")
     status_of(page, "paused")
     node(page, "one", "success")
+    assert fact.evaluate("element => element.isConnected"), "what may be pressed is not made anew while it runs"
     page.get_by_role("button", name="Resume").click()
     node(page, "two", "running")
     let(tmp_path, "two")
