@@ -67,7 +67,7 @@ class Attempt:
             return self._talk.stopped_as
         if self._talk.result is not None:
             return "ok"
-        if self.child.told is None:
+        if self.child.told is None or not self.child.has_started:
             return "lost"
         if self.child.told.ended == -signal.SIGKILL:  # not by us: the kernel's, or the code itself
             return self._ended_by_kernel()

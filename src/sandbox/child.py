@@ -137,13 +137,18 @@ class Child:
 
     def peak_kb(self) -> int:
         """The most memory that it has had at any time; 0 where that cannot be told."""
-        if self.told is not None:
-            return self.told.max_rss_kb
+        return self._status_of(b"VmHWM:") if self.told is None else self.told.max_rss_kb
+
+    def threads(self) -> int:
+        """0 where that cannot be told."""
+        return self._status_of(b"Threads:")
+
+    def _status_of(self, name: bytes) -> int:
         try:
             if self._status is None:
                 self._status = os.open(f"/proc/{self._pid}/status", os.O_RDONLY | os.O_CLOEXEC)
                 self._opened.add(self._status)
-            return int(os.pread(self._status, MAX_STATUS, 0).partition(b"VmHWM:")[2].split(maxsplit=1)[0])
+            return int(os.pread(self._status, MAX_STATUS, 0).partition(name)[2].split(maxsplit=1)[0])
         except (OSError, IndexError, ValueError):
             return 0
 

@@ -17,7 +17,9 @@ from src.sandbox.kept import HEAD, Inbox, Printed, framed
 
 USUAL_PIPE = 64 * 1024
 TICK_SECONDS = 0.1
-"""How often a wait looks whether the run was cancelled, and at the processor time."""
+"""How often a wait looks whether the run was cancelled, and at what the process takes."""
+MOST_THREADS = 512
+"""More than the memory of most code holds. The kernel counts them for each user, and this user may be Nova's own."""
 GRACE_SECONDS = 10.0
 """Between the kill and the news that the process has ended; after that something must be ill."""
 
@@ -44,6 +46,9 @@ class Process(Protocol):
     def cpu_seconds(self) -> float:
         """Since its beginning."""
 
+    def threads(self) -> int:
+        """That it has now; 0 where that cannot be told."""
+
     def kill(self) -> None: ...
 
 
@@ -61,6 +66,7 @@ class Conversation:
         self._outbox = framed({"run": request.message})
         self._call: Call | None = None
         self._patience_ends = time.monotonic() + request.limits.wall_seconds
+        self._look_at = time.monotonic() + TICK_SECONDS
         self._cpu_ends = process.cpu_seconds() + cpu_seconds
         self._poll = select.poll()
         self._listeners: dict[int, Callable[[int], bool]] = {}
@@ -98,8 +104,17 @@ class Conversation:
                 if not self._listeners[descriptor](descriptor):
                     self._deafen(descriptor)
             self._check_amounts()
-            if not ready and self._process.cpu_seconds() > self._cpu_ends:
-                self._stop("timeout")
+            self._look_at_process()
+
+    def _look_at_process(self) -> None:
+        """Now and then, however much it has to say."""
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + TICK_SECONDS
+        if self._process.cpu_seconds() > self._cpu_ends:
+            self._stop("timeout")
+        elif self._process.threads() > MOST_THREADS:
+            self._stop("memory")
 
     def _is_over(self) -> bool:
         if self.result is not None and self.stopped_as is None:

@@ -84,6 +84,9 @@ class _Process:
     def cpu_seconds(self) -> float:
         return 0.0
 
+    def threads(self) -> int:
+        return 0
+
     def kill(self) -> None:
         """It, and all that it started."""
         try:

@@ -291,6 +291,16 @@ AMOUNTS = [
     ending("a number without end", "context['x'] = 1 << (1 << 40)", "memory", "error"),
     ending("threads without end", "import threading, time\nfor _ in range(10**6): threading.Thread(target=time.sleep, "
            "args=(60,)).start()", "error", "memory", "crashed"),
+    attack(
+        "threads without a stack",
+        "import ctypes, mmap, platform, time\nassert platform.machine() == 'x86_64'\n"
+        "page = mmap.mmap(-1, 4096, prot=7, flags=0x22)  # clone; the thread pauses for good\n"
+        "page.write(bytes.fromhex('b8380000000f0585c07401c3b8220000000f05ebf7'))\n"
+        "at = ctypes.addressof(ctypes.c_char.from_buffer(page))\n"
+        "start = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_ulong, *[ctypes.c_void_p] * 4)(at)\n"
+        "for _ in range(3000): assert start(0x3D0F00, at + 4080, None, None, None) > 0\ntime.sleep(2)",
+        ends=("error", "memory"),
+    ),
     ending("output without end", "while True: print('x' * 10_000)", "output_limit"),
     ending("output without end, by descriptor", "import os\nwhile True: os.write(2, b'x' * 65_536)", "output_limit"),
     ending("a result too large", "context['x'] = 'x' * (5 << 20)", "result_limit"),

@@ -261,3 +261,10 @@ def test_what_code_hides_in_its_child_does_not_reach_another_execution(executor:
     run(executor, hide, 18)
 
     assert run(executor, look, 19).changes == {"hidden": False}
+
+
+def test_what_code_changes_at_its_standard_input_does_not_reach_another_execution(executor: ForkServerExecutor) -> None:
+    flags = "import fcntl\nflags = fcntl.fcntl(0, fcntl.F_GETFL)\n"
+    run(executor, f"{flags}import os\nfcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_APPEND)", 22)
+
+    assert run(executor, f"{flags}import os\ncontext['seen'] = flags & os.O_APPEND", 23).changes == {"seen": 0}

@@ -45,9 +45,9 @@ def says_of_itself(python: Path | str, what: str) -> bool:
     return told.stdout.strip() == b"True"
 
 
-def play(python: str, *arguments: str, packages: str = "") -> dict[str, object]:
+def play(python: str, *arguments: str, packages: str = "", module: str = "tests.sandbox.play") -> dict[str, object]:
     ended = subprocess.run(
-        [python, "-B", "-m", "tests.sandbox.play", *arguments],
+        [python, "-B", "-m", module, *arguments],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": packages},
         capture_output=True,
@@ -93,6 +93,17 @@ def test_as_an_ordinary_user(setting: str, landlock: str) -> None:
 
     assert report["wrong"] == []
     assert report["own_users"] is False
+
+
+@needs_root
+def test_where_no_more_processes_may_be_started_what_runs_goes_on() -> None:
+    python = a_python_for_others()
+    if python is None:
+        pytest.skip("there is no Python, or no copy of Nova, that an ordinary user could read")
+
+    told = play(python, module="tests.sandbox.crowded")
+
+    assert told == {"ends": ["lost", "lost", "ok", "ok"], "is_the_same": True}
 
 
 @pytest.mark.parametrize("landlock", ["landlock", "none"])

@@ -26,6 +26,7 @@ from .walls.seccomp import AUDIT_ARCHITECTURES, Filter
 MAX_MESSAGE = 64 * 1024
 PIPES = 4
 """Descriptors that come with an order: request, answer, output, status."""
+NOT_STARTED = {"ended": 71, "cpu_seconds": 0.0, "max_rss_kb": 0}
 SPARE_FOR_PROBES = Order(place=0, memory_mb=1024, cpu_seconds=10, network=False)
 
 
@@ -153,20 +154,32 @@ class _Children:
     def _start(self, order: Order, opened: list[int]) -> None:
         request, answer, output, status = opened
         self._clear(order.place)
-        pid = os.fork()
-        if pid == 0:
-            try:
-                live(self._walls, order, (request, answer, output), self._pid)
-            finally:
-                os._exit(70)  # a wall could not be raised: nothing has been read, nothing run
+        told = socket.socket(fileno=status)
+        pid = self._fork(order, (request, answer, output))
         for each in (request, answer, output):
             os.close(each)
+        if pid is None:
+            _tell(told, NOT_STARTED)
+            told.close()
+            return
         child = os.pidfd_open(pid)
-        told = socket.socket(fileno=status)
         self._living[child] = (pid, order.place, told)
         self._places[order.place] = child
         self._poll.register(child, select.POLLIN)
         _tell(told, {"started": pid}, child)
+
+    def _fork(self, order: Order, pipes: tuple[int, int, int]) -> int | None:
+        """None where there is no room for another process now: that is no end for those that live."""
+        try:
+            pid = os.fork()
+        except OSError:
+            return None
+        if pid == 0:
+            try:
+                live(self._walls, order, pipes, self._pid)
+            finally:
+                os._exit(70)  # a wall could not be raised: nothing has been read, nothing run
+        return pid
 
     def _clear(self, place: int) -> None:
         """Whoever was there before has been killed, and may take a moment to be gone."""

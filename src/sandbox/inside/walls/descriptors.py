@@ -38,6 +38,7 @@ def put(opened: int, place: int) -> None:
 
 
 def keep_only(request: int, answer: int, output: int, *, folders: int) -> None:
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)  # opened anew: flags of what all have open would be seen by all
     os.dup2(request, REQUEST)
     os.dup2(answer, ANSWER)
     os.dup2(output, 1)
