@@ -3,12 +3,18 @@
 The library is loaded where it is used: it costs a twentieth of a second, which a start without schemas need not pay.
 """
 
+import json
+import threading
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from src.core.errors import Problem, pointer_to
 
 MAX_PROBLEMS = 100
+MAX_REFERENCES = 100_000
+"""That are followed for one value: some seconds."""
+_followed = threading.local()
 PATTERNS = frozenset({"pattern", "patternProperties"})
 
 
@@ -39,16 +45,50 @@ def problems_of_inputs(graph_definition: Mapping[str, Any]) -> list[Problem]:
 
 def problems_in(value: object, schema: Mapping[str, Any], at: str = "") -> list[Problem]:
     """What keeps `value` from being what `schema` describes; `at` is where the value stands."""
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 -- see above
-    from referencing import Registry  # noqa: PLC0415
+    from referencing import Registry  # noqa: PLC0415 -- see above
     from referencing.exceptions import Unresolvable  # noqa: PLC0415
 
     nowhere: Registry[Any] = Registry()  # the library's own would fetch what a schema refers to
+    _followed.references = 0
     try:
-        found = list(Draft202012Validator(schema, registry=nowhere).iter_errors(value))
-    except (Unresolvable, RecursionError) as error:
+        found = list(_validator()(schema, registry=nowhere).iter_errors(value))
+    except (Unresolvable, RecursionError, ArithmeticError) as error:
         return [Problem(at, f"the schema cannot be followed: {type(error).__name__}")]
     return [Problem(at + pointer_to(error.absolute_path), error.message[:500]) for error in found[:MAX_PROBLEMS]]
+
+
+@cache
+def _validator() -> Any:
+    """The library's, with bounds: it compares items pair by pair, and follows references that double at every step."""
+    from jsonschema import Draft202012Validator, ValidationError  # noqa: PLC0415 -- see above
+    from jsonschema.validators import extend  # noqa: PLC0415
+
+    follow = Draft202012Validator.VALIDATORS["$ref"]
+
+    def reference(validator: Any, target: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        _followed.references += 1
+        if _followed.references > MAX_REFERENCES:
+            raise RecursionError
+        yield from follow(validator, target, instance, schema) or ()
+
+    def unique(_: Any, is_asked: Any, instance: Any, __: Any) -> Iterator[Any]:
+        if is_asked and isinstance(instance, list) and len(set(map(_written, instance))) < len(instance):
+            yield ValidationError("its items are not all different")
+
+    return extend(Draft202012Validator, {"$ref": reference, "uniqueItems": unique})  # type: ignore[no-untyped-call]
+
+
+def _written(value: object) -> str:
+    """The same for equal values: 1 and 1.0 are, 1 and true are not."""
+    return json.dumps(_plain(value), sort_keys=True)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return {key: _plain(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 def _keywords(schema: object) -> Iterator[str]:
