@@ -7,6 +7,7 @@ import { Graph } from "./graph.js";
 import { Timeline } from "./timeline.js";
 
 const FINAL = ["completed", "failed", "stopped"];
+const RERUNS = 5; // shown
 const STARTERS = ["map", "workflow"]; // kinds that start executions
 
 export async function execution(id) {
@@ -21,6 +22,7 @@ class Run {
     Object.assign(this, { found, workflow, inside, definition, id: found.id });
     this.starts = definition.nodes.some((node) => STARTERS.includes(node.type));
     this.children = { total: 0, completed: 0 }; // executions that it has started
+    this.reruns = []; // the newest that were made from it
     this.attempts = new Map(); // by node and number
     this.running = new Map(); // by node
     this.entries = [];
@@ -50,7 +52,7 @@ class Run {
     this.stop = follow(this.id, (name, data) => this.hear(name, data));
     this.load();
     this.clock = setInterval(() => { if (!this.isOver && this.running.size) this.draw(); }, 1000);
-    this.counter = setInterval(() => { if (!this.isOver && this.starts) this.count().then(() => this.draw(), () => {}); }, 3000);
+    this.counter = setInterval(() => { if (!this.isOver && this.starts && !document.hidden) this.count().then(() => this.draw(), () => {}); }, 5000);
   }
 
   end() {
@@ -83,7 +85,7 @@ class Run {
 
   async load() {
     try {
-      const [found, chain, events] = await Promise.all([get(`/executions/${this.id}`), get(`/executions/${this.id}/chain`), get(`/executions/${this.id}/events`), this.count()]);
+      const [found, chain, events] = await Promise.all([get(`/executions/${this.id}`), get(`/executions/${this.id}/chain`), get(`/executions/${this.id}/events`), this.count(), this.findReruns()]);
       this.found = found;
       this.entries = chain.entries;
       this.events = events.events;
@@ -106,8 +108,13 @@ class Run {
   async count() {
     if (!this.starts) return;
     const of = async (more) => (await get(`/executions?parent_id=${this.id}${more}&limit=1`)).total;
-    const [total, completed] = await Promise.all([of(""), of("&status=completed")]);
-    this.children = { total, completed };
+    const completed = await of("&status=completed");
+    const isKnown = this.children.total > 0 && completed < this.children.total; // a map makes them all at once
+    this.children = { total: isKnown ? this.children.total : await of(""), completed };
+  }
+
+  async findReruns() {
+    this.reruns = (await get(`/executions?origin_id=${this.id}&limit=${RERUNS}&count_to=1`)).executions;
   }
 
   states() {
@@ -169,7 +176,8 @@ class Run {
       ["Version", `v${found.workflow_version}`],
       ["Started by", found.parent_id ? h("span", null, h("a", { href: `#/executions/${found.parent_id}` }, `#${found.parent_id}`), ` at ${found.parent_node_id}${this.inside.length || found.parent_item ? `, item ${found.parent_item}` : ""}`) : ""],
       ["Has started", this.startedLink()],
-      ["Again from", found.origin_id ? h("a", { href: `#/executions/${found.origin_id}` }, `#${found.origin_id}`) : ""], ["Task", h("span", { class: "mono" }, found.task_id)],
+      ["Again from", found.origin_id ? h("a", { href: `#/executions/${found.origin_id}` }, `#${found.origin_id}`) : ""],
+      ["Run again as", this.reruns.length ? h("span", null, this.reruns.map((each, place) => [place ? " " : "", h("a", { href: `#/executions/${each.id}` }, `#${each.id}`)])) : ""], ["Task", h("span", { class: "mono" }, found.task_id)],
     ]));
     this.drawError();
   }
