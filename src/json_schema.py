@@ -12,8 +12,8 @@ from typing import Any
 from src.core.errors import Problem, pointer_to
 
 MAX_PROBLEMS = 100
-MAX_REFERENCES = 100_000
-"""That are followed for one value: some seconds."""
+MAX_REFERENCES, MAX_REFERENCES_EACH = 5_000, 20
+"""That are followed for a value, and for each value in it."""
 _followed = threading.local()
 PATTERNS = frozenset({"pattern", "patternProperties"})
 
@@ -49,8 +49,8 @@ def problems_in(value: object, schema: Mapping[str, Any], at: str = "") -> list[
     from referencing.exceptions import Unresolvable  # noqa: PLC0415
 
     nowhere: Registry[Any] = Registry()  # the library's own would fetch what a schema refers to
-    _followed.references = 0
     try:
+        _followed.left = MAX_REFERENCES + MAX_REFERENCES_EACH * _size(value)
         found = list(_validator()(schema, registry=nowhere).iter_errors(value))
     except (Unresolvable, RecursionError, ArithmeticError) as error:
         return [Problem(at, f"the schema cannot be followed: {type(error).__name__}")]
@@ -66,8 +66,8 @@ def _validator() -> Any:
     follow = Draft202012Validator.VALIDATORS["$ref"]
 
     def reference(validator: Any, target: Any, instance: Any, schema: Any) -> Iterator[Any]:
-        _followed.references += 1
-        if _followed.references > MAX_REFERENCES:
+        _followed.left -= 1
+        if _followed.left < 0:
             raise RecursionError
         yield from follow(validator, target, instance, schema) or ()
 
@@ -76,6 +76,12 @@ def _validator() -> Any:
             yield ValidationError("its items are not all different")
 
     return extend(Draft202012Validator, {"$ref": reference, "uniqueItems": unique})  # type: ignore[no-untyped-call]
+
+
+def _size(value: object) -> int:
+    """How many values there are in it."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_size, inner))
 
 
 def _written(value: object) -> str:

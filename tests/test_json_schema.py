@@ -44,3 +44,12 @@ def test_what_cannot_be_followed_is_a_problem_and_holds_nobody_up(schema: dict[s
     [problem] = problems_in(value, schema, "/x")
 
     assert (problem.pointer, problem.detail.partition(":")[0]) == ("/x", "the schema cannot be followed")
+
+
+def test_as_many_references_are_followed_as_a_long_list_needs() -> None:
+    schema = {
+        "$defs": {"one": {"$ref": "#/$defs/number"}, "number": {"type": "integer"}},
+        "items": {"$ref": "#/$defs/one"},
+    }
+
+    assert problems_in(list(range(8_000)), schema) == []
