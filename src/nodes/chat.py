@@ -20,6 +20,8 @@ from src.outside.messages import Answer, Call
 DEFAULT_SECONDS = 120.0
 """Models think."""
 MAX_EXCERPT = 500
+MOST = 1e12
+"""Tokens, or dollars, of one call: whoever tells of more tells nonsense."""
 MAX_NAME = 200
 AGAINST_POLICY = frozenset({"content_filter", "content_policy_violation", "moderation_blocked"})
 """Codes of errors that say that a person must look."""
@@ -118,8 +120,8 @@ def chat(node: ModelNode, context: NodeContext, body: Context, spent: Spent, dea
     try:
         choice = answer["choices"][0]
         message: Context = dict(choice["message"])
-        calls = list(message.get("tool_calls") or ())
-        reply = Reply(message, str(choice.get("finish_reason") or ""), str(message.get("content") or ""), calls)
+        calls = [dict(call) for call in message.get("tool_calls") or ()]
+        reply = Reply(message, str(choice.get("finish_reason") or ""), _text(message.get("content")), calls)
     except (LookupError, TypeError, ValueError) as error:
         told = f"the answer is no chat completion: {type(error).__name__}: {error}"
         raise ModelError(NodeError("BadAnswer", told)) from None
@@ -135,8 +137,8 @@ def against_policy(said: str) -> NodeError:
 def _count_in(spent: Spent, answer: Json, context: NodeContext) -> None:
     usage = answer.get("usage") if isinstance(answer, dict) else None
     told = usage if isinstance(usage, dict) else {}
-    cost = told.get("cost")  # some routers tell it themselves
-    if not isinstance(cost, int | float):
+    cost = _amount(told.get("cost"))  # some routers tell it themselves
+    if cost is None:
         tokens = [_count(told.get(name)) for name in ("prompt_tokens", "completion_tokens")]
         cost = context.outside.models.cost_usd(spent.model, *tokens)
     spent.add(usage, cost)
@@ -166,5 +168,19 @@ def _told(answer: Answer) -> tuple[str, str]:
         return "", answer.text
 
 
+def _text(content: Json) -> str:
+    """Some answer in parts."""
+    if not isinstance(content, list):
+        return str(content or "")
+    texts = [part.get("text") for part in content if isinstance(part, dict)]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
 def _count(value: Json) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    return int(_amount(value) or 0)
+
+
+def _amount(value: Json) -> float | None:
+    """A number that a row can keep, and that can be summed up."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and 0 <= value <= MOST else None

@@ -112,6 +112,30 @@ def test_what_an_attempt_took_is_counted_and_priced() -> None:
     }
 
 
+@pytest.mark.parametrize("told", ["NaN", "Infinity", "-1", "true", '"much"', "1" + "0" * 400])
+def test_what_is_no_amount_is_not_counted(told: str) -> None:
+    said = completion("ok")
+    said.body = json.dumps(said.body).replace('"prompt_tokens": 10', f'"cost": {told}, "prompt_tokens": {told}')
+
+    usage = asked(Model(said)).usage
+
+    assert usage is not None
+    assert usage.spent == {
+        "model": "small", "calls": 1, "input_tokens": 0, "output_tokens": 5, "cost_usd": pytest.approx(0.00001)
+    }  # fmt: skip
+
+
+def test_an_answer_in_parts_is_put_together() -> None:
+    parts: Any = [{"type": "text", "text": "Good "}, {"type": "image"}, "?", {"type": "text", "text": "day"}]
+
+    assert asked(Model(completion(parts))).output == {"node": "Good day"}
+
+
+@pytest.mark.parametrize("calls", [["x"], [None], {"a": 1}, 7])
+def test_calls_that_are_none_are_a_bad_answer(calls: Any) -> None:
+    assert refused(Model(completion(None, tool_calls=calls))).error.type == "BadAnswer"
+
+
 def test_without_a_price_there_is_no_cost() -> None:
     usage = asked(Model(completion("ok")), model="unheard-of").usage
 
