@@ -35,6 +35,9 @@ def test_a_key_lets_in_and_a_wrong_one_does_not(visitor: Visitor, sqlite_url: st
         page.unroute("**/sign-out")
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_label("Key")).to_be_visible()
+        page.get_by_label("Key").fill(KEY[:8])
+        page.evaluate("import('/static/api.js').then(({ get }) => get('/workflows').catch(() => null))")  # refused, too
+        expect(page.get_by_label("Key")).to_have_value(KEY[:8])
         assert kept == ["", {}, {}]
     finally:
         server.stop()

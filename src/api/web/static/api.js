@@ -45,10 +45,17 @@ export async function all(path, name, limit = 500, most = 5000) {
   }
 }
 
+// Whether it is worth trying again; if not, the way in is shown.
+async function isStillIn() {
+  try { await get("/sign-in"); } catch (error) { return error.status !== 401; }
+  return true;
+}
+
 // One execution as it happens. The browser itself comes back with Last-Event-ID when the connection breaks; where the
 // server has refused that, everything is told once more.
 export function follow(executionId, on) {
-  let source = null, later = null;
+  let source = null, later = null, isWatched = true;
+  const again = async () => { if (await isStillIn() && isWatched) open(); };
   const open = () => {
     source = new EventSource(`/executions/${executionId}/stream`);
     for (const name of ["execution", "node", "started", "progress", "done"]) {
@@ -57,10 +64,10 @@ export function follow(executionId, on) {
         on(name, JSON.parse(event.data));
       });
     }
-    source.onerror = () => { if (source.readyState === EventSource.CLOSED) later = setTimeout(open, 2000); };
+    source.onerror = () => { if (source.readyState === EventSource.CLOSED) later = setTimeout(again, 2000); };
   };
   open();
-  return () => { clearTimeout(later); source.close(); };
+  return () => { isWatched = false; clearTimeout(later); source.close(); };
 }
 
 const BACK = "back"; // after a while without notices: anything may have happened
@@ -97,6 +104,6 @@ export function connect(onState, isAgain = false) {
   };
   socket.onclose = () => {
     onState("lost");
-    setTimeout(() => connect(onState, true), 2000);
+    setTimeout(async () => { if (await isStillIn()) connect(onState, true); }, 2000);
   };
 }

@@ -49,7 +49,10 @@ async function show() {
 }
 
 function signIn() {
+  if (document.getElementById("key")) return; // somebody may be writing in it
   turn += 1;
+  leave();
+  leave = () => {};
   const input = h("input", { type: "password", id: "key", autocomplete: "current-password", required: true });
   const wrong = h("p", { class: "wrong", role: "alert" });
   const enter = async (event) => {
