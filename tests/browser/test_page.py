@@ -189,6 +189,19 @@ def test_a_definition_is_edited_and_every_problem_shown_at_its_line(server: Serv
     expect(page.locator(".diff .added")).to_contain_text("{{ 2 }}")
 
 
+def test_the_node_that_failed_is_in_sight_however_large_the_graph(server: Server, visit: Visit) -> None:
+    document = wide(40)
+    document["graph_definition"]["nodes"][-2]["set"] = {"x": "{{ 1 // 0 }}"}
+    page = visit(f"#/executions/{start(server, save(server, document))}")
+
+    expect(page.locator('[data-node="n39"]')).to_be_in_viewport()
+
+    expect(page.locator('[data-node="n39"]')).to_have_attribute("data-state", "failed")
+    page.get_by_role("button", name="Fold this level").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".node")).to_have_count(15)
+
+
 def test_a_thousand_nodes_are_folded_and_unfolded(server: Server, visit: Visit) -> None:
     page = visit(f"#/executions/{start(server, save(server, wide(1000)))}")
     fold = page.get_by_role("button", name="988 more nodes")

@@ -61,6 +61,8 @@ export class Graph {
     replace(this.box, this.svg);
     this.size();
     this.paint();
+    if (this.sought) this.reveal(this.sought);
+    this.sought = null;
   }
 
   size() {
@@ -185,8 +187,27 @@ export class Graph {
 
   choose(id) {
     this.chosen = id;
+    if (this.elements) this.reveal(id);
+    else this.sought = id;
     this.paint();
     this.onChoose(id);
+  }
+
+  // Brings a node into sight that was chosen elsewhere: in a list, or because it has failed.
+  reveal(id) {
+    const fold = [...this.elements.values()].find((parts) => parts.ids?.includes(id));
+    if (fold) {
+      this.open.add(fold.box.level);
+      this.draw();
+    }
+    const box = this.elements.get(id)?.box;
+    if (!box) return;
+    const look = (start, size, from, seen) => {
+      const [near, far] = [start, start + size].map((place) => (place + MARGIN) * this.now);
+      return near < from || far > from + seen ? (near + far - seen) / 2 : from;
+    };
+    this.box.scrollLeft = look(box.x, box.width, this.box.scrollLeft, this.box.clientWidth);
+    this.box.scrollTop = look(box.y, box.height, this.box.scrollTop, this.box.clientHeight);
   }
 
   key(event, id) {
