@@ -7,7 +7,8 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
 from src.core.outcome import Json
@@ -47,6 +48,8 @@ class Mask:
         return bool(self._names)
 
     def text(self, text: str) -> str:
+        if len(text) < MIN_LENGTH:
+            return text
         found = [form for form in self._names if form in text]
         if found:
             text = re.sub("|".join(map(re.escape, found)), lambda match: self._names[match.group()], text)
@@ -65,7 +68,10 @@ class Mask:
         written = json.dumps(value, ensure_ascii=False)
         if any(needle in written for needle in self._needles) or CUT[1:] in written:
             return True
-        return "\\n" in written and any(needle in _LINE_BREAKS.sub("", written) for needle in self._needles)
+        if "\\n" not in written:
+            return False
+        joined = _LINE_BREAKS.sub("", written)
+        return any(needle in joined for needle in self._needles)
 
     def names_in(self, text: str) -> set[str]:
         """Whose values stand there, in whatever form; marks are none."""
@@ -93,11 +99,28 @@ class Mask:
     def _over_line_breaks(self, text: str) -> str:
         """Base64 is broken into lines in mail."""
         joined = _LINE_BREAKS.sub("", text)
-        for form in self._names:
-            if form in joined and form.isascii():
-                broken = r"(?:\r?\n|\\r|\\n)*".join(map(re.escape, form))
-                text = re.sub(broken, self._names[form], text)
-        return text
+        found = [form for form in self._names if form in joined and form.isascii()]
+        if not found:
+            return text
+        place_of = _places(text)
+        whole, end = [], 0
+        for start, length, mark in sorted(self._apart(found, joined)):
+            whole += [text[end : place_of(start)], mark]
+            end = place_of(start + length - 1) + 1
+        return "".join([*whole, text[end:]])
+
+    def _apart(self, forms: Iterable[str], text: str) -> Iterator[tuple[int, int, str]]:
+        """Where they stand, how long they are, and what is to stand there; of two that overlap, the first alone."""
+        taken = bytearray(len(text))
+        for form in forms:
+            start = text.find(form)
+            while start >= 0:
+                end = start + len(form)
+                overlap = taken.rfind(1, start, end)
+                if overlap < 0:
+                    taken[start:end] = b"\1" * len(form)
+                    yield start, len(form), self._names[form]
+                start = text.find(form, end if overlap < 0 else overlap + 1)
 
     def excerpt(self, text: str) -> str:
         """Likewise, of what somebody may have cut off without a word: in errors that quote an answer."""
@@ -115,6 +138,16 @@ class Mask:
                 if end.endswith(form[:length]):
                     return f"{end[:-length]}{mark}{text[len(end) :]}"
         return text
+
+
+def _places(text: str) -> Callable[[int], int]:
+    """Tells where a character stands in `text` that stands at a place in it without its line breaks."""
+    joined, lengths, gone = [], [0], 0
+    for found in _LINE_BREAKS.finditer(text):
+        joined.append(found.start() - gone)
+        gone += found.end() - found.start()
+        lengths.append(gone)
+    return lambda place: place + lengths[bisect_right(joined, place)]
 
 
 def forms_of(value: Json) -> set[str]:

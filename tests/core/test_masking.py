@@ -133,3 +133,13 @@ def test_a_value_without_a_secret_is_not_even_copied() -> None:
 def test_nothing_is_looked_for_where_there_are_no_secrets() -> None:
     assert not Mask({})
     assert Mask({}).text("anything") == "anything"
+
+
+@pytest.mark.timeout(60)
+def test_a_megabyte_of_lines_is_searched_at_once_for_hundreds_of_forms() -> None:
+    mask = Mask({f"key_{number}": f"value/{number}&{number:040}" for number in range(60)})
+    secret = f"value/7&{7:040}"
+    lines = "a line that says nothing\n" * 40_000
+
+    assert mask.value([lines]) == [lines]
+    assert mask.value([f"{lines}{secret[:9]}\n{secret[9:]}"]) == [f"{lines}[secret:key_7]"]
