@@ -20,6 +20,8 @@ TICK_SECONDS = 0.1
 """How often a wait looks whether the run was cancelled, and at what the process takes."""
 MOST_THREADS = 512
 """More than the memory of most code holds. The kernel counts them for each user, and this user may be Nova's own."""
+MOST_WORDS = 8 * 1024
+"""Characters of progress: whoever watches is shown a hundred, but first they are searched for secrets."""
 GRACE_SECONDS = 10.0
 """Between the kill and the news that the process has ended; after that something must be ill."""
 
@@ -65,6 +67,7 @@ class Conversation:
         self._inbox = Inbox(request.limits.result_bytes)
         self._outbox = framed({"run": request.message})
         self._call: Call | None = None
+        self._progress: tuple[float, str] | None = None
         self._patience_ends = time.monotonic() + request.limits.wall_seconds
         self._look_at = time.monotonic() + TICK_SECONDS
         self._cpu_ends = process.cpu_seconds() + cpu_seconds
@@ -128,6 +131,7 @@ class Conversation:
         goes_on = self._inbox.take(answer)
         for message in self._inbox.messages():
             self._hear(message)
+        self._pass_progress_on()
         if self._inbox.is_senseless:
             self._stop("crashed")
         self.goes_on = self.goes_on and self._inbox.is_empty
@@ -141,10 +145,16 @@ class Conversation:
             case {"http": dict(call)} if self._call is None and self.result is None:
                 self._make(call)
             case {"progress": {"fraction": int() | float() as fraction, "text": str(text)}}:
-                if self._request.on_progress and 0 <= fraction <= 1:
-                    self._request.on_progress(float(fraction), text)
+                if 0 <= fraction <= 1:
+                    self._progress = float(fraction), text[:MOST_WORDS]
             case _:
                 self._stop("crashed")
+
+    def _pass_progress_on(self) -> None:
+        """Once for all that came together: only the last word counts, and there may be a hundred thousand a second."""
+        told, self._progress = self._progress, None
+        if told and self._request.on_progress:
+            self._request.on_progress(*told)
 
     def _make(self, call: dict[str, Json]) -> None:
         left = max(0.0, self._patience_ends - time.monotonic())

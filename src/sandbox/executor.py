@@ -46,6 +46,10 @@ LONGEST_WAIT_SECONDS = 1e9
 """Whatever code asks for: an integer may be too large for a number of seconds."""
 
 
+MOST_SAID = 64 * 1024
+"""Characters of an error. A row keeps fewer, but first they are searched for secrets."""
+
+
 class HttpBridge(Protocol):
     """Makes the HTTP calls of code, which has no network of its own. What is allowed is the bridge's to say."""
 
@@ -184,10 +188,10 @@ def result_of(
 def _error_of(told: Mapping[str, Json]) -> ErrorInfo:
     line, after, output = told.get("line"), told.get("retry_after_seconds"), told.get("output")
     return ErrorInfo(
-        str(told.get("type", "Error")),
-        str(told.get("message", "")),
+        str(told.get("type", "Error"))[:MOST_SAID],
+        str(told.get("message", ""))[:MOST_SAID],
         line if isinstance(line, int) else None,
-        str(told.get("traceback", "")),
+        str(told.get("traceback", ""))[:MOST_SAID],
         float(min(after, LONGEST_WAIT_SECONDS)) if isinstance(after, int | float) and after >= 0 else None,
         output if isinstance(output, dict) else {},
     )

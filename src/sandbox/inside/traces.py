@@ -29,7 +29,7 @@ CHANGES = frozenset("add append clear discard extend insert pop popitem remove r
 LATE = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 """Code that is complained of where nobody has waited for it, as late as it is thrown away."""
 CACHE, EXTENDED_ARG, LOAD_ATTR = opmap["CACHE"], opmap["EXTENDED_ARG"], opmap["LOAD_ATTR"]
-LOAD_METHOD = opmap.get("LOAD_METHOD", LOAD_ATTR)
+LOAD_METHOD = LOAD_ATTR if sys.version_info >= (3, 12) else opmap["LOAD_METHOD"]
 FLAGS_BESIDE_NAME = int(LOAD_METHOD == LOAD_ATTR)
 """Bits of the argument: from Python 3.12 on, one instruction is for attributes and for methods."""
 
