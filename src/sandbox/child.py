@@ -88,7 +88,7 @@ class Child:
             message, opened, _, _ = socket.recv_fds(news, MAX_STATUS, 1)
         self._opened |= set(opened)
         told = json.loads(message or b"{}")
-        if "started" in told:
+        if "started" in told and opened:  # none comes where this process can open no more
             self._pid, self._pidfd = told["started"], opened[0]
             self.spawn_seconds = time.monotonic() - self._ordered_at
             if self._is_killed:
@@ -148,7 +148,8 @@ class Child:
             if self._status is None:
                 self._status = os.open(f"/proc/{self._pid}/status", os.O_RDONLY | os.O_CLOEXEC)
                 self._opened.add(self._status)
-            return int(os.pread(self._status, MAX_STATUS, 0).partition(name)[2].split(maxsplit=1)[0])
+            # at the beginning of a line: the first one has a name that the code may choose
+            return int(os.pread(self._status, MAX_STATUS, 0).partition(b"\n" + name)[2].split(maxsplit=1)[0])
         except (OSError, IndexError, ValueError):
             return 0
 

@@ -83,7 +83,11 @@ class ForkServerExecutor:
         except (BrokenPipeError, ConnectionResetError):
             self._replace(children)
             return _lost("the fork server of the sandbox has ended")
-        attempt = Attempt(request, child, children.server.strength)
+        try:
+            attempt = Attempt(request, child, children.server.strength)
+        except BaseException:  # the request cannot be written down
+            children.retire(child)
+            raise
         try:
             attempt.hold(cancelled)
         finally:

@@ -222,6 +222,20 @@ def test_each_attempt_is_told_what_it_took_itself(executor: ForkServerExecutor) 
     assert 10_000 < idle.usage.max_rss_kb < 100_000
 
 
+@pytest.mark.parametrize(
+    "name", ["harmless", "VmHWM: 1 ", "\\nVmHWM: 1 "], ids=["harmless", "as if it told of memory", "over a line break"]
+)
+def test_what_an_attempt_took_is_told_of_a_child_that_is_given_up_whatever_it_calls_itself(
+    executor: ForkServerExecutor, name: str
+) -> None:
+    code = f"import ctypes\nctypes.CDLL(None).prctl(15, b'{name}', 0, 0, 0)\nx = bytearray(60_000_000)"
+
+    usage = run(executor, code, 24).usage
+
+    assert usage
+    assert 60_000 < usage.max_rss_kb < 200_000
+
+
 def test_each_attempt_has_its_own_logs_time_and_answer(executor: ForkServerExecutor) -> None:
     codes = [f"import time\ntime.sleep(0.6)\nprint({number})\ncontext['n'] = {number}" for number in range(3)]
 

@@ -83,6 +83,7 @@ def _run() -> NoReturn:
             _flush(output)
             traces.look_around()
             line.tell({"result": answer, "goes_on": not traces.are_left})
+        line.read()  # what this process took is looked at while it is still there
     except MemoryError:
         leave(OUT_OF_MEMORY)
     except EOFError:
