@@ -19,6 +19,8 @@ from src.models import AuditEvent, Execution
 
 ANONYMOUS = "anonymous"
 RUN = "execution.run"
+MAX_DIGITS = 18
+"""Of an id."""
 Thing = Mapping[str, Json]
 
 
@@ -114,7 +116,8 @@ _SUBJECT = literal("execution/").concat(Execution.id.cast(AuditEvent.subject.typ
 
 def _id_in(subject: str) -> int:
     kind, _, number = subject.partition("/")
-    return int(number[:18]) if kind == "execution" and number.isdecimal() and number.isascii() else 0
+    is_id = number.isdecimal() and number.isascii() and len(number) <= MAX_DIGITS
+    return int(number) if kind == "execution" and is_id else 0
 
 
 def _sha256(thing: Thing | None) -> str | None:

@@ -48,6 +48,12 @@ def test_a_run_names_who_asked_for_it_and_by_which_request(client: TestClient) -
     assert [each["action"] for each in noted(client, subject=run["subject"])] == ["execution.run"]
 
 
+def test_a_number_that_no_execution_has_is_not_cut_to_one_that_has_it(client: TestClient) -> None:
+    execution = execute(client, save(client, line(transform()))).json()
+
+    assert noted(client, subject=f"execution/{execution['id']:018}7") == []
+
+
 def test_what_operators_do_to_runs_is_noted(client: TestClient) -> None:
     node = {"id": "ask", "type": "review", "title": "?"}
     execution = execute(client, save(client, line(node))).json()
