@@ -19,6 +19,7 @@ from pythonjsonlogger.json import JsonFormatter
 from src.core.about import ids
 from src.core.in_use import IN_USE
 from src.core.masking import Mask
+from src.core.values import visible
 
 Format = Literal["auto", "json", "console"]
 HOST = socket.gethostname()
@@ -86,7 +87,8 @@ class _Console(logging.Formatter, _Lines):
             del told[name]
         at, level, event = (told.pop(name) for name in ("timestamp", "level", "event"))
         more = " ".join(f"{name}={value}" for name, value in told.items() if value is not None)
-        return f"{at[11:23]} {level.upper():<7} {event}  {more}".rstrip() + (f"\n{exception}" if exception else "")
+        line = f"{at[11:23]} {level.upper():<7} {event}  {more}".rstrip() + (f"\n{exception}" if exception else "")
+        return visible(line)
 
 
 class _Stream(logging.StreamHandler[IO[str]]):

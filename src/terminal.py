@@ -14,6 +14,7 @@ from sqlalchemy import Row
 
 from src.core.engine import NodeChange
 from src.core.outcome import Attempt, Failed, Waiting
+from src.core.values import visible
 from src.runtime.executions import Entry, Found
 from src.runtime.schedules import Found as Schedule
 
@@ -60,7 +61,7 @@ class Progress:
         table = _table("node", "state", "time")
         for node_id, attempt in self._nodes.items():
             table.add_row(
-                Text(node_id), _status(_state(attempt)), _seconds(attempt.execution_time if attempt else None)
+                Text(visible(node_id)), _status(_state(attempt)), _seconds(attempt.execution_time if attempt else None)
             )
         return table
 
@@ -72,11 +73,11 @@ def show_chain(found: Found, entries: Iterable[Entry]) -> None:
         row = entry.row
         what = _one_line(row.error_message or json.dumps(entry.output or {}, ensure_ascii=False))
         cells = (
-            Text(row.node_id),
+            Text(visible(row.node_id)),
             row.node_type,
             str(row.attempt),
             _status(row.status),
-            Text(row.decision_result or ""),
+            Text(visible(row.decision_result or "")),
         )
         table.add_row(*cells, _seconds(row.execution_time), what)
     out.print(Text.assemble(f"Execution {found.row.id}: ", _status(found.row.status), f", {found.row.mode}, "), end="")
@@ -84,7 +85,8 @@ def show_chain(found: Found, entries: Iterable[Entry]) -> None:
     out.print(table)
     error = found.row.error
     if error:
-        out.print(Text(f"{error['node_id']}: {error['type']}: {error['message']}\n{error['traceback'] or ''}", "red"))
+        words = f"{error['node_id']}: {error['type']}: {error['message']}\n{error['traceback'] or ''}"
+        out.print(Text(visible(words), "red"))
 
 
 def show_executions(rows: Iterable[Row[Any]]) -> None:
@@ -100,7 +102,7 @@ def show_workflows(rows: Iterable[Row[Any]]) -> None:
     table = _table("id", "name", "version", "changed", "description")
     for row in rows:
         changed = row.updated_at.strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(str(row.id), Text(row.name), str(row.version), changed, _one_line(row.description or ""))
+        table.add_row(str(row.id), Text(visible(row.name)), str(row.version), changed, _one_line(row.description or ""))
     out.print(table)
 
 
@@ -110,7 +112,7 @@ def show_schedules(found: Iterable[Schedule]) -> None:
         row = each.row
         last = Text.assemble(f"{row.last_execution_id} ", _status(row.last_status)) if row.last_status else Text()
         next_at = row.next_fire_at.strftime("%Y-%m-%d %H:%M") if row.next_fire_at else "off"
-        named = (Text(row.workflow), Text(row.cron), row.timezone)
+        named = (Text(visible(row.workflow)), Text(row.cron), row.timezone)
         table.add_row(str(row.id), *named, next_at, last, _one_line(row.name or ""))
     out.print(table)
 
@@ -141,11 +143,11 @@ def _table(*columns: str) -> Table:
 
 
 def _one_line(text: str) -> Text:
-    return Text(text, no_wrap=True, overflow="ellipsis")
+    return Text(visible(text), no_wrap=True, overflow="ellipsis")
 
 
 def _line(node_id: str, attempt: Attempt) -> Text:
-    error = f"  {attempt.outcome.error.message}" if isinstance(attempt.outcome, Failed) else ""
+    error = visible(f"  {attempt.outcome.error.message}") if isinstance(attempt.outcome, Failed) else ""
     return Text.assemble(f"{node_id:<24} ", _status(_state(attempt)), f"  {_seconds(attempt.execution_time)}{error}")
 
 

@@ -85,6 +85,17 @@ def test_for_eyes_a_line_begins_with_the_time_and_what_happened(
     assert shown[12:].startswith(" WARNING run ended  status=failed")
 
 
+def test_what_a_line_quotes_gives_no_orders_to_a_terminal(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(logger, "console")
+
+    logger.warning("run\x1b[2J ended", extra={"node_id": "\x9b31m"})
+
+    told = capsys.readouterr().out
+    assert told[12:].startswith(r" WARNING run\x1b[2J ended  node_id=\x9b31m")
+
+
 def test_of_a_traceback_in_words_the_line_of_its_exception_is_told(
     logger: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,8 @@ from src.core.outcome import Context, Json
 
 MAX_DEPTH = 100
 """Levels of nesting. Python's own parser and PostgreSQL's give up at about a thousand."""
+UNSEEN = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+"""Control characters, as they are written in Python."""
 MAX_INTEGER_BITS = 14_280
 """About 4,300 digits: Python itself refuses to print more."""
 
@@ -43,6 +45,11 @@ def plain_text(text: str, *, max_length: int) -> str:
     if text.isascii() and "\x00" not in text:
         return text
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def visible(text: str) -> str:
+    """`text` for a terminal: what would be an order to it stands there in letters."""
+    return text.translate(UNSEEN)
 
 
 class _Copy:

@@ -33,12 +33,14 @@ def test_a_run_starts_others_and_waits_for_them(shell: Shell) -> None:
 
 
 def test_what_has_failed_is_run_again(shell: Shell) -> None:
-    shell("run", shell.file(failing("1 / 0")))
+    shell("run", shell.file(failing("raise ValueError('\x1b[2J')")))
 
     ended = shell("retry", "1")
 
     assert ended.returncode == 1
     assert "Execution 2 failed" in ended.stderr
+    assert "\x1b" not in ended.stderr, "code would write over the terminal of whoever runs it"
+    assert r"\x1b[2J" in ended.stderr
     assert shell("verify", "--all").stdout == "2 checked, 0 with something wrong\n"
 
 

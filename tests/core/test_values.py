@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.core.errors import Problem, ValueRefused
-from src.core.values import MAX_DEPTH, plain_object, plain_text
+from src.core.values import MAX_DEPTH, plain_object, plain_text, visible
 
 ROOM = 1_000_000
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
@@ -290,3 +290,7 @@ def test_what_is_shared_counts_as_often_as_it_is_met_and_is_never_written_out(va
         assert tracemalloc.get_traced_memory()[1] < 50_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_for_a_terminal_control_characters_stand_in_letters() -> None:
+    assert visible("größer\t\x1b[31m\x07\x7f\x9b日\n") == "größer\t\\x1b[31m\\x07\\x7f\\x9b日\n"
