@@ -82,6 +82,7 @@ class _Copy:
     def _value(self, value: object, depth: int) -> Json:
         if isinstance(value, str):
             return self._text(value)
+        self._spend(2)  # also for what is empty: there may be a million of it
         if value is None or value is True or value is False:
             return value
         if isinstance(value, int | float):

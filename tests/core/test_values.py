@@ -282,6 +282,11 @@ def test_any_text_can_be_kept(text: str, max_length: int) -> None:
     assert plain_object({"text": kept}, max_bytes=ROOM) == {"text": kept}
 
 
+@pytest.mark.parametrize("empty", [None, True, [], {}, ""])
+def test_what_is_empty_counts_too(empty: object) -> None:
+    assert "larger than 100,000 bytes" in problem_of({"x": [empty] * 100_000}, max_bytes=100_000).detail
+
+
 @pytest.mark.parametrize("value", [shared(12), ["a" * 1_000_000] * 1_000_000, {"b": shared(3), "c": shared(12)}])
 def test_what_is_shared_counts_as_often_as_it_is_met_and_is_never_written_out(value: Any) -> None:
     tracemalloc.start()
