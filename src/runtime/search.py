@@ -80,7 +80,10 @@ def _of_time(wanted: Filter) -> list[ColumnElement[bool]]:
 
 
 def _after_in_time(before: int) -> ColumnElement[bool]:
-    """What comes after the execution `before` in a list that is ordered by time."""
+    """What comes after the execution `before` in a list that is ordered by time; where that one has gone, by its id."""
     last = aliased(Execution)
     at = select(last.created_at).where(last.id == before).scalar_subquery()
-    return and_(Execution.created_at <= at, or_(Execution.created_at < at, Execution.id < before))
+    newest_at = select(func.max(last.created_at)).scalar_subquery()
+    return and_(
+        Execution.created_at <= func.coalesce(at, newest_at), or_(Execution.created_at < at, Execution.id < before)
+    )

@@ -2,8 +2,10 @@
 
 from contextlib import closing
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from sqlalchemy import Select
 
 from src.core.status import Status
 from src.database import Database
@@ -32,6 +34,23 @@ def test_where_times_are_asked_for_they_order_the_page(database_url: str) -> Non
         assert page(before=imported) == []
 
 
+def test_a_page_by_time_goes_on_where_the_last_execution_of_the_one_before_has_gone(database_url: str) -> None:
+    with running(database_url) as nova:
+        workflow_id = nova.workflows.keep(Draft("short", graph("start -> end")))
+        first, second, third, fourth = (
+            int(run_to_end(nova, nova.executions.order(workflow_id, {})).row.id) for _ in range(4)
+        )
+        change(nova.database, "DELETE FROM executions WHERE id = :id", id=third)
+
+        def page(before: int) -> list[int]:
+            wanted = Filter(created_from=datetime(2019, 1, 1, tzinfo=UTC), before=before)
+            return [row.id for row in nova.executions.page(wanted, limit=10)[0]]
+
+        assert page(before=fourth) == [second, first]
+        assert page(before=third) == [second, first]
+        assert page(before=first) == []
+
+
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -43,10 +62,40 @@ def test_where_times_are_asked_for_they_order_the_page(database_url: str) -> Non
     ids=str,
 )  # fmt: skip
 def test_what_is_asked_for_is_looked_up_and_not_gone_through(sqlite_url: str, wanted: Filter) -> None:
-    with closing(Database(sqlite_url)) as database, database.read() as connection:
+    with closing(Database(sqlite_url)) as database:
         for query in (newest(wanted, Execution.id, limit=50, skip=0), count(wanted)):
-            text = query.compile(dialect=database.engine.dialect, compile_kwargs={"literal_binds": True}).string
+            assert scans(plan := plan_of(database, query)) == [], plan
 
-            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
 
-            assert [step for step in plan if step.startswith("SCAN executions")] == [], plan
+@pytest.mark.parametrize(
+    "wanted", [Filter(), Filter(status=Status.COMPLETED), Filter(status=Status.COMPLETED, top_level=True)], ids=str
+)
+def test_what_nearly_all_are_is_gone_through_from_the_newest(sqlite_url: str, wanted: Filter) -> None:
+    with closing(Database(sqlite_url)) as database:
+        page = plan_of(database, newest(wanted, Execution.id, limit=50, skip=0))
+
+        assert page == scans(page) != []  # in the order of the list, so it ends where the page is full
+        assert scans(plan_of(database, count(wanted)))
+
+
+@pytest.mark.parametrize("column", ["client_id", "workflow_id", "schedule_id", "parent_id", "origin_id"])
+def test_a_time_beside_what_has_an_index_of_its_own_reads_and_sorts_all_that_this_one_finds(
+    sqlite_url: str, column: str
+) -> None:
+    with closing(Database(sqlite_url)) as database:
+        wanted = Filter(**{column: 1}, created_from=AT)  # type: ignore[arg-type]
+
+        look_up, sort = plan_of(database, newest(wanted, Execution.id, limit=50, skip=0))
+
+        assert look_up.endswith(f"({column}=?)")
+        assert sort == "USE TEMP B-TREE FOR ORDER BY"
+
+
+def plan_of(database: Database, query: Select[Any]) -> list[str]:
+    text = query.compile(dialect=database.engine.dialect, compile_kwargs={"literal_binds": True}).string
+    with database.read() as connection:
+        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+
+
+def scans(plan: list[str]) -> list[str]:
+    return [step for step in plan if step.startswith("SCAN executions")]
