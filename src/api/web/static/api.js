@@ -51,6 +51,22 @@ async function isStillIn() {
   return true;
 }
 
+// One run of it at a time, so that no answer overtakes a newer one. Whoever asks meanwhile waits for one more run
+// afterwards, which all of them share.
+export function inTurn(work) {
+  let current = null, next = null;
+  const begin = () => {
+    next = null;
+    current = work().finally(() => { current = null; });
+    return current;
+  };
+  return () => {
+    if (!current && !next) return begin();
+    next ??= current.then(begin, begin);
+    return next;
+  };
+}
+
 // One execution as it happens. The browser itself comes back with Last-Event-ID when the connection breaks; where the
 // server has refused that, everything is told once more.
 export function follow(executionId, on) {
@@ -79,13 +95,25 @@ function listen(call) {
   return () => listeners.delete(call);
 }
 
-// Many notices share one call, which comes soon after the first of them: while much happens, too.
+// Many notices share one call, which comes soon after the first of them: while much happens, too. It is waited for: what
+// comes meanwhile is worth one more call, however long the first one takes.
 export function onNews(call, concerns = () => true) {
-  let soon = null;
+  let soon = null, isBusy = false, isMissed = false, isHeard = true;
+  const wait = () => { soon ??= setTimeout(run, 300); };
+  const run = async () => {
+    soon = null;
+    [isBusy, isMissed] = [true, false];
+    try { await call(); } finally {
+      isBusy = false;
+      if (isMissed && isHeard) wait();
+    }
+  };
   const stop = listen((notice) => {
-    if (notice.type === BACK || (notice.type !== "task_progress" && concerns(notice))) soon ??= setTimeout(() => { soon = null; call(); }, 300);
+    if (notice.type !== BACK && (notice.type === "task_progress" || !concerns(notice))) return;
+    if (isBusy) isMissed = true;
+    else wait();
   });
-  return () => { stop(); clearTimeout(soon); };
+  return () => { isHeard = false; stop(); clearTimeout(soon); };
 }
 
 export function connect(onState, isAgain = false) {

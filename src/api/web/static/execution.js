@@ -1,6 +1,6 @@
 // One execution, live: the graph with its states, what ran when, and everything about the node that is chosen.
 
-import { call, follow, get } from "./api.js";
+import { call, follow, get, inTurn } from "./api.js";
 import { attemptsOf } from "./attempt.js";
 import { badge, body, clock, figures, h, json, panel, refresh, replace, seconds, tabs, toast, when } from "./dom.js";
 import { Graph } from "./graph.js";
@@ -28,6 +28,7 @@ class Run {
     this.entries = [];
     this.events = [];
     this.chosen = null;
+    for (const name of ["read", "count", "findReruns"]) this[name] = inTurn(this[name].bind(this));
     this.head = h("div", { class: "head" });
     this.facts = h("div", { class: "body" });
     this.meter = h("i");
@@ -52,7 +53,7 @@ class Run {
     this.stop = follow(this.id, (name, data) => this.hear(name, data));
     this.load();
     this.clock = setInterval(() => { if (!this.isOver && this.running.size) this.draw(); }, 1000);
-    this.counter = setInterval(() => { if (!this.isOver && this.starts && !document.hidden) this.count().then(() => this.draw(), () => {}); }, 5000);
+    this.counter = setInterval(() => { if (!this.isOver && this.starts && !document.hidden) this.count().catch(() => {}); }, 5000);
   }
 
   end() {
@@ -85,13 +86,18 @@ class Run {
 
   async load() {
     try {
-      const [found, chain, events] = await Promise.all([get(`/executions/${this.id}`), get(`/executions/${this.id}/chain`), get(`/executions/${this.id}/events`), this.count(), this.findReruns()]);
-      this.found = found;
-      this.entries = chain.entries;
-      this.events = events.events;
-      for (const entry of chain.entries) this.attempts.set(`${entry.node_id} ${entry.attempt}`, entry);
-    } catch (error) { this.tryAgain(error); return; }
-    this.isLost = false;
+      await Promise.all([this.read(), this.count(), this.findReruns()]);
+      this.isLost = false;
+    } catch (error) { this.tryAgain(error); }
+  }
+
+  async read() {
+    const here = `/executions/${this.id}`;
+    const [found, chain, events] = await Promise.all([get(here), get(`${here}/chain`), get(`${here}/events`)]);
+    this.found = found;
+    this.entries = chain.entries;
+    this.events = events.events;
+    for (const entry of chain.entries) this.attempts.set(`${entry.node_id} ${entry.attempt}`, entry);
     this.draw();
     this.drawBelow();
     this.drawDetail();
@@ -111,10 +117,12 @@ class Run {
     const completed = await of("&status=completed");
     const isKnown = this.children.total > 0 && completed < this.children.total; // a map makes them all at once
     this.children = { total: isKnown ? this.children.total : await of(""), completed };
+    this.later();
   }
 
   async findReruns() {
     this.reruns = (await get(`/executions?origin_id=${this.id}&limit=${RERUNS}&count_to=1`)).executions;
+    this.later();
   }
 
   states() {
