@@ -38,6 +38,11 @@ class Execution(Base):
         ),
         _for_search("ix_executions_client_id", "client_id", "id", where="client_id IS NOT NULL"),
         _for_search("ix_executions_schedule_id", "schedule_id", "id", where="schedule_id IS NOT NULL"),
+        _for_search(  # for the sweep, which must not read all that a schedule has ever started
+            "ix_executions_schedule_id_unfinished",
+            "schedule_id",
+            where="completed_at IS NULL AND schedule_id IS NOT NULL",
+        ),
         _for_search("ix_executions_not_completed", "status", "id", where=f"status <> '{Status.COMPLETED}'"),
         _for_search("ix_executions_top_level", "id", where="parent_id IS NULL"),
         Index("ix_executions_created_at", "created_at", "id"),

@@ -11,6 +11,7 @@ depends_on = None
 PARTIAL = {
     "ix_executions_client_id": (["client_id", "id"], "client_id IS NOT NULL"),
     "ix_executions_schedule_id": (["schedule_id", "id"], "schedule_id IS NOT NULL"),
+    "ix_executions_schedule_id_unfinished": (["schedule_id"], "completed_at IS NULL AND schedule_id IS NOT NULL"),
     "ix_executions_not_completed": (["status", "id"], "status <> 'completed'"),
     "ix_executions_top_level": (["id"], "parent_id IS NULL"),
 }
