@@ -132,7 +132,7 @@ def build(
         clients=clients,
         executions=executions,
         reruns=Reruns(database, executions, running.store, queue, switch.queued_as, changed),
-        schedules=Schedules(database, executions),
+        schedules=Schedules(database, executions, credentials_of=vault.of_client),
         control=_control(ground, queueing),
         reviews=_reviews(ground, wakes, vault),
         vault=vault,

@@ -121,6 +121,8 @@ _TO_LOOK_AFTER = (
     select(_PARENT.id)
     .join(Execution, Execution.parent_id == _PARENT.id)
     .where(_UNFINISHED, or_(_HELD, _PARENT.completed_at.is_not(None)))
-    .distinct()
+    .group_by(_PARENT.id)
+    .order_by(func.random())
     .limit(MAX_PARENTS)
 )
+"""Any of them: most are well looked after, and the first so many may go on for long."""

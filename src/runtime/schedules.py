@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
+from src.core.credentials import NO_CREDENTIALS, Credentials
 from src.core.errors import NotFound, Problem, ScheduleRefused
 from src.core.outcome import Context
 from src.core.schedule import CatchUp, Overlap
@@ -66,9 +67,17 @@ def database_clock(connection: Connection) -> datetime:
 
 
 class Schedules:
-    def __init__(self, database: Database, executions: Executions, *, clock: Clock = database_clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        executions: Executions,
+        *,
+        credentials_of: Callable[[int | None], Credentials] = lambda _: NO_CREDENTIALS,
+        clock: Clock = database_clock,
+    ) -> None:
         self._database = database
         self._executions = executions
+        self._credentials_of = credentials_of
         self._clock = clock
 
     def preview(self, cron: Cron, count: int = SHOWN_TIMES) -> list[datetime]:
@@ -80,7 +89,7 @@ class Schedules:
 
     def create(self, draft: ScheduleDraft) -> int:
         """Keep a schedule; answers its id. Raises ScheduleRefused, ValueRefused, NotFound."""
-        values = _checked(draft) | {"client_id": self._client_of(draft)}
+        values = _checked(draft) | self._ordered(draft)
         with self._database.write("schedule_create") as connection:
             now = self._clock(connection)
             times = {"next_fire_at": _next(draft, now), "created_at": now, "updated_at": now}
@@ -100,7 +109,7 @@ class Schedules:
         draft = _draft(row, changes)
         values = _checked(draft)
         if _ORDER & changes.keys():  # otherwise it can be switched off also when its client is not active any more
-            values["client_id"] = self._client_of(draft)
+            values |= self._ordered(draft)
         with self._database.write("schedule_change") as connection:
             now = self._clock(connection)
             if _TIMES & changes.keys():
@@ -144,10 +153,14 @@ class Schedules:
         new = self._executions.order(row.workflow_id, row.initial_context, row.client_slug)
         return replace(new, schedule_id=schedule_id)
 
-    def _client_of(self, draft: ScheduleDraft) -> int | None:
-        """Checks on the way that what it orders can be ordered."""
+    def _ordered(self, draft: ScheduleDraft) -> dict[str, Any]:
+        """Its client, and its context without secrets, which its runs have anyway. Raises NotFound, ValueRefused."""
         new = self._executions.order(draft.workflow_id, draft.initial_context or {}, draft.client_slug)
-        return new.client_id if draft.client_slug is not None else None
+        mask = self._credentials_of(new.client_id).mask
+        return {
+            "client_id": new.client_id if draft.client_slug is not None else None,
+            "initial_context": mask.value(draft.initial_context or {}),
+        }
 
 
 def _checked(draft: ScheduleDraft) -> dict[str, Any]:

@@ -154,3 +154,15 @@ def test_a_schedule_for_a_client_names_it(client: TestClient, database_url: str)
 
     assert (shown["client_id"], shown["client_slug"]) == (client_id, "acme")
     assert client.patch(f"/schedules/{shown['id']}", json={"client_slug": None}).json()["client_id"] is None
+
+
+def test_a_schedule_keeps_no_secret_of_its_client(client: TestClient) -> None:
+    client.post("/clients", json={"slug": "acme"})
+    client.put("/clients/acme/credentials/mail", json={"email_password": "correct horse"})
+
+    made = schedule(client, client_slug="acme", initial_context={"note": "it is correct horse"})
+    changed = client.patch(f"/schedules/{made['id']}", json={"initial_context": {"other": "correct horse"}}).json()
+
+    told = [made, changed, client.get(f"/schedules/{made['id']}").json(), client.get("/audit").json()]
+    assert list(made["initial_context"]) == ["note"]
+    assert "correct horse" not in str(told)
