@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from queue import Empty
@@ -12,15 +13,15 @@ from typing import NamedTuple
 
 from src.core.about import about
 from src.core.attempt import Attempting
-from src.core.errors import LeaseLost
+from src.core.errors import LeaseLost, NotReady
 from src.core.node import Node, Visit, Workshop
-from src.core.outcome import Attempt, ErrorClass, Failed, NodeError, WaitFor, Waiting
+from src.core.outcome import Attempt, ErrorClass, Failed, Json, NodeError, WaitFor, Waiting
 from src.core.retry import DEFAULT_RETRY
 from src.core.review import reviewed
-from src.core.run import ASK_SECONDS, Run
+from src.core.run import Run
 from src.core.secrecy import without_secrets
 from src.core.slice import HandOff, Slice
-from src.core.store import Store
+from src.core.store import Claim, Store
 
 logger = logging.getLogger(__name__)
 
@@ -107,14 +108,14 @@ class GraphEngine:
         claim = self._store.claim(execution_id)
         if claim is None:
             return None
-        try:
+        with ExitStack() as undone:
+            undone.callback(self._store.forget, claim)
             run = Run(claim, slice_ or Slice(), self._now())
-        except ValueError:
-            self._store.forget(claim)
-            raise
-        if claim.interruptions >= MAX_INTERRUPTIONS:
-            died = f"{claim.interruptions} runners have died one after another at this node"
-            self._fail_next(run, NodeError("CrashLoop", died))
+            if claim.interruptions >= MAX_INTERRUPTIONS:
+                run.wake(self._now())
+                died = f"{claim.interruptions} runners have died one after another at this node"
+                self._fail_next(run, NodeError("CrashLoop", died))
+            undone.pop_all()
         if claim.is_asked_to_pause:
             run.pause()
         return run
@@ -152,11 +153,18 @@ class GraphEngine:
         """Go on with what has waited long enough. A run that has taken too long goes no further."""
         now = self._now()
         if run.is_to_ask(now):
-            run.hear(self._store.answers(run.claim), now)
+            run.hear(self._answers(run.claim), now)
         run.wake(now)
         limit = run.plan.graph.policy.timeout
-        if limit is not None and run.ready and (self._now() - run.claim.started_at).total_seconds() > limit:
+        while limit is not None and run.ready and (self._now() - run.claim.started_at).total_seconds() > limit:
             self._fail_next(run, NodeError("RunTimeout", f"the run took longer than {limit:g} s"))
+
+    def _answers(self, claim: Claim) -> dict[str, Json] | None:
+        """None where the database is away: what runs here meanwhile does not need to know."""
+        try:
+            return self._store.answers(claim)
+        except NotReady:
+            return None
 
     def _slept(self, run: Run) -> bool:
         """Sleep until the first of what waits is due, where that is soon. False where it is not: the run lets go."""
@@ -199,7 +207,8 @@ class GraphEngine:
         """Record the attempts that have ended: at least one, and all that came in meanwhile, for one commit. What is
         due before any of them has ended is not kept waiting, nor what somebody has answered.
         """
-        timeout = self._patience(run)
+        next_turn = run.next_turn
+        timeout = None if next_turn is None else max(0.0, (next_turn - self._now()).total_seconds())
         while run.under_way:
             try:
                 attempt = run.ended.get(timeout=timeout)
@@ -210,14 +219,6 @@ class GraphEngine:
             if run.claim.lost.is_set() and isinstance(attempt.outcome, Failed):
                 raise LeaseLost(run.claim.execution_id)  # it may have failed because it was cancelled
             run.record(self._second_thoughts(run, attempt))
-
-    def _patience(self, run: Run) -> float | None:
-        """How long the attempts under way may be waited for: until the next wake, or the next look at the answers."""
-        wake_at = run.next_wake
-        seconds = None if wake_at is None else max(0.0, (wake_at - self._now()).total_seconds())
-        if not run.waits_for_others:
-            return seconds
-        return ASK_SECONDS if seconds is None else min(seconds, ASK_SECONDS)
 
     def _run_effect_free(self, run: Run) -> None:
         """Run the ready nodes that need no commit of their own; they ride in the checkpoint that comes next."""
@@ -241,8 +242,9 @@ class GraphEngine:
 
     def _fail_next(self, run: Run, error: NodeError) -> None:
         """Let the node that is next fail instead of running it."""
-        node = (run.ready or run.effect_free)[0]
-        run.record(Attempt(node.id, node.type, run.next_attempt(node), Failed(error), self._now(), 0.0))
+        node = run.take_next()
+        if node is not None:
+            run.record(Attempt(node.id, node.type, run.next_attempt(node), Failed(error), self._now(), 0.0))
 
     def _visit(self, run: Run, node: Node) -> Visit:
         claim, number = run.claim, run.next_attempt(node)

@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from queue import SimpleQueue
 
 from src.core.node import Node
@@ -22,7 +22,8 @@ class Run:
 
     def __init__(self, claim: Claim, slice_: Slice, now: datetime) -> None:
         self.claim = claim
-        self._asked_at = now
+        self._asked_at = self._heard_at = max(now, claim.woken_for or now)
+        """When it was asked last what others have answered, and when that was known last: with the claim it is."""
         self.slice = slice_
         self.plan = Plan(claim.graph, claim.initial_context, claim.history)
         self.hand_off: HandOff | None = None
@@ -87,12 +88,20 @@ class Run:
         return unsaved
 
     @property
-    def next_wake(self) -> datetime | None:
-        return min((wait.until for wait in self._asleep.values() if wait.until is not None), default=None)
+    def next_turn(self) -> datetime | None:
+        """When there may be something to do though nothing has ended: a wait is over, or it is time to ask."""
+        moments = [wait.until for wait in self._asleep.values() if wait.until and wait.reason not in BY_OTHERS]
+        others = self._unanswered
+        if others:
+            moments.append(self._asked_at + timedelta(seconds=ASK_SECONDS))
+            moments += [wait.until for wait in others if wait.until and wait.until > self._asked_at]
+        return min(moments, default=None)
 
     @property
     def alarm(self) -> datetime | None:
-        """Likewise, where time alone brings it: who waits for somebody else waits as a row, where that one is heard."""
+        """What is waited for next, where time alone brings it: who waits for somebody else waits as a row, where that
+        one is heard.
+        """
         first = min((wait for wait in self._asleep.values() if wait.until is not None), key=_until, default=None)
         return None if first is None or first.reason in BY_OTHERS else first.until
 
@@ -100,22 +109,20 @@ class Run:
     def has_sleepers(self) -> bool:
         return bool(self._asleep)
 
-    @property
-    def waits_for_others(self) -> bool:
-        return any(wait.reason in BY_OTHERS for wait in self._asleep.values())
-
     def is_to_ask(self, now: datetime) -> bool:
-        """Somebody may have answered since the claim, and it is time to ask: the last moment, or a while after the
-        last time.
-        """
-        if not self.waits_for_others:
+        """Somebody may have answered, and it is time to ask: the last moment, or a while after the last time."""
+        others = self._unanswered
+        if not others:
             return False
-        is_overdue = any(self._asleep[each].reason in BY_OTHERS for each in self._due(now))
+        is_overdue = any(wait.until and self._asked_at < wait.until <= now for wait in others)
         return is_overdue or (now - self._asked_at).total_seconds() >= ASK_SECONDS
 
-    def hear(self, answers: Mapping[str, Json], now: datetime) -> None:
+    def hear(self, answers: Mapping[str, Json] | None, now: datetime) -> None:
+        """`answers`: None where nobody could be asked, who is asked again in a while."""
         self._asked_at = now
-        self.claim.answers.update({each: answers[each] for each in self._asleep if each in answers})
+        if answers is not None:
+            self._heard_at = now
+            self.claim.answers.update({each: answers[each] for each in self._asleep if each in answers})
 
     def wake(self, now: datetime) -> None:
         """Make ready what waits no longer: its time has come, or its answer."""
@@ -123,13 +130,26 @@ class Run:
             self.waited[node_id] = self._asleep.pop(node_id)
             self._take([self.plan.graph.nodes[node_id]])
 
+    def take_next(self) -> Node | None:
+        """Whatever node is next, on whichever runner."""
+        queue = self.ready or self.effect_free
+        return queue.popleft() if queue else None
+
     def _due(self, now: datetime) -> list[str]:
+        """Who waits for others waits in vain only where it is known that they had not answered in time."""
         now = max(now, self.claim.woken_for or now)
         return [
             node_id
             for node_id, wait in self._asleep.items()
-            if node_id in self.claim.answers or (wait.until is not None and wait.until <= now)
+            if node_id in self.claim.answers
+            or (wait.until and wait.until <= (self._heard_at if wait.reason in BY_OTHERS else now))
         ]
+
+    @property
+    def _unanswered(self) -> list[Waiting]:
+        """What waits for others."""
+        waits = self._asleep.items()
+        return [wait for each, wait in waits if wait.reason in BY_OTHERS and each not in self.claim.answers]
 
     def _take(self, nodes: list[Node]) -> None:
         for node in nodes:

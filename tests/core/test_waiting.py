@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from src.core.classify import NeedsReview, Transient
-from src.core.engine import NAP_SECONDS, GraphEngine
+from src.core.engine import MAX_INTERRUPTIONS, NAP_SECONDS, GraphEngine
+from src.core.errors import NotReady
 from src.core.node import Visit
-from src.core.outcome import Context, ErrorClass, Failed, NodeError, Outcome, Succeeded, WaitFor, Waiting
+from src.core.outcome import Context, ErrorClass, Failed, Json, NodeError, Outcome, Succeeded, WaitFor, Waiting
 from src.core.policy import RunPolicy
 from src.core.retry import LONGEST_SECONDS, RetryPolicy
 from src.core.run import ASK_SECONDS
 from src.core.slice import Reason, Slice
 from src.core.status import Status
+from src.core.store import Claim
 from src.core.verify import violations
 from tests.builders import NOON, graph_of
 from tests.fakes import Behaviour, FakeKinds, MemoryStore
@@ -353,6 +355,43 @@ def test_an_answer_is_heard_while_another_node_runs(bench: Bench) -> None:
     assert bench.store.verdict(execution_id).result["was_first"] is False
 
 
+class AwayStore(MemoryStore):
+    """Its database does not answer who asks for answers."""
+
+    is_away = True
+    asked = 0
+
+    def answers(self, claim: Claim) -> dict[str, Json]:
+        self.asked += 1
+        if self.is_away:
+            raise NotReady("nobody is there")
+        return super().answers(claim)
+
+
+def test_a_database_that_is_away_when_it_is_asked_for_answers_costs_nothing(bench: Bench) -> None:
+    """What is under way goes on, and nothing is too late before it is known that nobody has answered in time."""
+    store = bench.store = AwayStore()
+    execution_id = bench.create("start -> ask -> end", "start -> first -> work -> end")
+    worked: list[str] = []
+
+    def work(visit: Visit) -> Outcome:
+        worked.append(visit.node_id)
+        eventually(lambda: "ask" in {each.node_id for each in store.attempts(execution_id)}, what="the wait")
+        store.answer(execution_id, "ask", {"decision": "approve"})
+        bench.clock.pass_by(3600)
+        eventually(lambda: store.asked > 0, what="the first question")
+        bench.clock.pass_by(3600)
+        eventually(lambda: store.asked > 1, what="the second question")
+        store.is_away = False
+        bench.clock.pass_by(3600)
+        eventually(lambda: store.asked > 2, what="the answer")
+        return Succeeded()
+
+    assert bench.run(execution_id, {"ask": asks(timedelta(minutes=1)), "work": work}) is Status.COMPLETED
+    assert worked == ["work"]
+    assert store.verdict(execution_id).result["ask"] == "answered"
+
+
 def test_what_is_due_does_not_wait_for_a_node_that_is_under_way(bench: Bench) -> None:
     execution_id = bench.create("start -> rest -> next -> end", "start -> first -> work -> end")
     went_on = Event()
@@ -420,6 +459,58 @@ def test_a_run_that_has_taken_too_long_goes_no_further(bench: Bench) -> None:
     verdict = bench.store.verdict(execution_id)
     assert verdict.error is not None
     assert (verdict.node_id, verdict.error.type) == ("b", "RunTimeout")
+
+
+def test_what_a_run_was_too_slow_for_does_not_run_either_along_an_error_edge(bench: Bench) -> None:
+    execution_id = bench.create("start -> a -> b -> end", "b -error-> mend -> end", timeout=10)
+
+    def slow(_: Visit) -> Outcome:
+        bench.clock.pass_by(11)
+        return Succeeded()
+
+    assert bench.run(execution_id, {"a": slow, "b": never, "mend": never}) is Status.FAILED
+    verdict = bench.store.verdict(execution_id)
+    assert verdict.error is not None
+    assert (verdict.node_id, verdict.error.type) == ("mend", "RunTimeout")
+
+
+# Nodes that take their runners along.
+
+
+def never(visit: Visit) -> Outcome:
+    raise AssertionError(f"{visit.node_id} has run")
+
+
+def kill(bench: Bench, execution_id: int) -> None:
+    """One runner after another, at the same place."""
+    for _ in range(MAX_INTERRUPTIONS):
+        claim = bench.store.claim(execution_id)
+        assert claim
+        bench.store.forget(claim)
+        bench.store.expire_lease(execution_id)
+        bench.store.recover()
+
+
+def test_a_node_that_takes_its_runners_along_fails_and_may_be_mended(bench: Bench) -> None:
+    execution_id = bench.create("a -> end", "a -error-> mend -> end")
+    kill(bench, execution_id)
+
+    status = bench.run(execution_id, {"a": never, "mend": lambda visit: Succeeded({"why": visit.context["error"]})})
+
+    assert status is Status.COMPLETED
+    assert bench.store.verdict(execution_id).result["why"]["type"] == "CrashLoop"
+
+
+def test_so_does_one_that_had_waited_before(bench: Bench) -> None:
+    execution_id = bench.create("start -> a -> end", retry=RetryPolicy(interval_seconds=3600, jitter="none"))
+    assert bench.run(execution_id, {"a": in_turn(TIMEOUT)}) is Status.WAITING
+    bench.store.wake(execution_id, woken_for=NOON + timedelta(hours=1))
+    kill(bench, execution_id)
+
+    assert bench.run(execution_id, {"a": never}) is Status.FAILED
+    error = bench.store.verdict(execution_id).error
+    assert error is not None
+    assert (error.type, bench.store.held) == ("CrashLoop", [])
 
 
 def test_a_run_that_is_asked_to_pause_does_so_at_the_next_boundary(bench: Bench) -> None:
