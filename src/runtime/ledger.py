@@ -2,9 +2,10 @@
 
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
@@ -32,6 +33,14 @@ LOST_STATEMENT = ("26000", "42P05")
 HELD_UP = ("40", "53", "55P03", "57014")
 """SQLSTATEs, or their classes: a deadlock, no room, a lock or a statement that took too long."""
 SQLITE_HELD_UP = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
+PAUSE_SECONDS = 0.2
+"""Between two tries."""
+BRIEFLY = "SET lock_timeout = '200ms'"
+"""What is written aside waits for a lock at a time: behind it stand the others that were held up."""
+
+
+class HeldUp(NotReady):
+    """The database is there, but something is in the way of what was to be written: mostly a lock on one row of it."""
 
 
 class Entry(NamedTuple):
@@ -63,9 +72,12 @@ class Ledger:
     def __init__(self, database: Database, *, lease_seconds: float, patience_seconds: float) -> None:
         count = 1 if database.is_sqlite else POSTGRESQL_WRITERS
         self._is_sqlite = database.is_sqlite
+        self._patience_seconds = patience_seconds
         self._statements = statements(is_sqlite=database.is_sqlite, lease_seconds=lease_seconds)
-        self._writers = [_Writer(database, lease_seconds, patience_seconds) for _ in range(count)]
+        self._writers = [_Writer(_Session(database, lease_seconds), patience_seconds) for _ in range(count)]
         """Those that are free: there is one for each leader. The last in is the first out: a lone run keeps to one."""
+        self._aside = _Writer(_Session(database, lease_seconds, BRIEFLY), patience_seconds=0)
+        self._aside_turn = threading.Lock()
         self._group: GroupCommit[Entry, Written] = GroupCommit(self._flush, leaders=count)
 
     def write(self, entry: Entry) -> Written:
@@ -74,10 +86,13 @@ class Ledger:
         Raises:
             KeyTaken: an execution with this idempotency key is there already.
             LeaseLost: the token is an older one by now; nothing was written.
-            NotReady: the database did not answer for as long as there was patience.
+            NotReady: the database did not answer, or held the entry up, for as long as there was patience.
         """
         failpoint(f"{entry.name}.before_commit")
-        written = self._group.submit(entry)
+        try:
+            written = self._group.submit(entry)
+        except HeldUp:
+            written = self._write_aside(entry)
         failpoint(f"{entry.name}.after_commit")
         return written
 
@@ -103,6 +118,18 @@ class Ledger:
         while self._writers:
             self._writers.pop().close()
 
+    def _write_aside(self, entry: Entry) -> Written:
+        """Alone and in no writer's place, so that a lock on its row keeps neither its group nor other runs waiting."""
+        give_up_at = time.monotonic() + self._patience_seconds
+        while True:
+            with self._aside_turn, closing(self._aside):
+                answer = self._aside.write_alone(entry)
+            if isinstance(answer, Written):
+                return answer
+            if not isinstance(answer, NotReady) or time.monotonic() > give_up_at:
+                raise answer
+            time.sleep(PAUSE_SECONDS)
+
     def _flush(self, entries: Sequence[Entry]) -> Sequence[Written | Exception]:
         writer = self._writers.pop()
         try:
@@ -114,9 +141,8 @@ class Ledger:
 class _Writer:
     """Writes one group at a time over its own connection, and sees it through what can happen to that."""
 
-    def __init__(self, database: Database, lease_seconds: float, patience_seconds: float) -> None:
-        self._database = database
-        self._session = _Session(database, lease_seconds)
+    def __init__(self, session: "_Session", patience_seconds: float) -> None:
+        self._session = session
         self._patience_seconds = patience_seconds
 
     def close(self) -> None:
@@ -131,6 +157,8 @@ class _Writer:
                 return self._flush_when_it_is_back(entries)
             if self._session.stop_preparing_after(error):
                 return self.flush(entries)
+            if self._session.is_held_up(error):
+                return _held_up(entries)
             if len(entries) == 1:
                 return [error]
             # A row that the database refuses fails its own run, not those it happened to share a transaction with.
@@ -141,9 +169,9 @@ class _Writer:
         was lost may have happened: what stands there under our token is ours.
         """
         give_up_at = time.monotonic() + self._patience_seconds
+        self._session.close()
         while time.monotonic() < give_up_at:
-            self._session.close()
-            time.sleep(0.2)
+            time.sleep(PAUSE_SECONDS)
             try:
                 found = [self._found(entry) for entry in entries]
                 missing = [entry for entry, there in zip(entries, found, strict=True) if there is None]
@@ -152,14 +180,22 @@ class _Writer:
             except NotReady:
                 continue
             except self._session.errors as error:
+                if self._session.is_held_up(error):
+                    return _held_up(entries)
                 if not self._session.is_away(error):
-                    return [self._once_more(entry) for entry in entries]
+                    return [self.write_alone(entry) for entry in entries]
+                self._session.close()
         return [NotReady(f"The database has not answered for {self._patience_seconds:g} s.")] * len(entries)
 
-    def _once_more(self, entry: Entry) -> Written | Exception:
-        """Alone. What was sent before the connection broke may have come through after the first look."""
-        found = self._found(entry)
-        return self.flush([entry])[0] if found is None else found
+    def write_alone(self, entry: Entry) -> Written | Exception:
+        """What was sent before a connection broke may have come through meanwhile, and then it is refused now."""
+        [answer] = self.flush([entry])
+        if isinstance(answer, Written | NotReady):
+            return answer
+        try:
+            return self._found(entry) or answer
+        except NotReady as error:
+            return error
 
     def _found(self, entry: Entry) -> Written | None:
         """What the answer would have been, where `entry` was written already."""
@@ -179,16 +215,21 @@ class _Writer:
                 Execution.lease_token == entry.token,
                 Execution.status != Status.RUNNING,
             )
-        with self._database.read() as connection:
+        with self._session.database.read() as connection:
             execution_id = connection.execute(query).scalar()
         return None if execution_id is None else Written(execution_id)
 
 
 class _Session:
-    """A connection that is kept open, used by one group at a time."""
+    """A connection that is kept open, used by one group at a time.
 
-    def __init__(self, database: Database, lease_seconds: float) -> None:
-        self._database = database
+    Args:
+        manner: what PostgreSQL is told when it is opened, besides the usual.
+    """
+
+    def __init__(self, database: Database, lease_seconds: float, manner: str = "") -> None:
+        self.database = database
+        self._manner = manner
         self._statements = statements(is_sqlite=database.is_sqlite, lease_seconds=lease_seconds)
         self._connection: PoolProxiedConnection | None = None
         self._cursor: DBAPICursor | None = None
@@ -197,13 +238,17 @@ class _Session:
         self.errors: type[Exception] = database.engine.dialect.loaded_dbapi.Error
 
     def is_away(self, error: Exception) -> bool:
-        """The connection is gone, or the database cannot write just now: somebody holds a lock, a disk is full."""
+        """The connection is gone; or it is a file that nobody can write to just now: it is locked, a disk is full."""
+        if isinstance(error, UnicodeEncodeError):
+            return False
         if self._connection is None:
             return True  # it could not even be opened
-        is_held_up = str(getattr(error, "pgcode", None) or "").startswith(HELD_UP)
-        if is_held_up or getattr(error, "sqlite_errorcode", 0) & 0xFF in SQLITE_HELD_UP:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in SQLITE_HELD_UP:
             return True
-        return self._database.engine.dialect.is_disconnect(error, self._connection.driver_connection, None)  # type: ignore[arg-type]
+        return self.database.engine.dialect.is_disconnect(error, self._connection.driver_connection, None)  # type: ignore[arg-type]
+
+    def is_held_up(self, error: Exception) -> bool:
+        return str(getattr(error, "pgcode", None) or "").startswith(HELD_UP)
 
     def stop_preparing_after(self, error: Exception) -> bool:
         """A pooler that gives each transaction another server loses prepared statements: do without, from now on."""
@@ -218,7 +263,7 @@ class _Session:
 
     def transaction(self, entries: Sequence[Entry]) -> Sequence[Written | Exception]:
         """Write the entries and commit; answers for each, with what was wrong with those that were not."""
-        with self._database.turn:
+        with self.database.turn:
             written = self._commit(_steps(entries))
         ids = {task_id: execution_id for execution_id, task_id in written.get("create", ())}
         kept: dict[tuple[int, int], list[str | None]] = {}
@@ -232,7 +277,7 @@ class _Session:
         cursor = self._opened()
         if len(texts) == 1:  # a statement alone is its own transaction: one round trip, not three
             return {name: self._execute(cursor, name, text) for name, text in texts.items()}
-        cursor.execute("BEGIN IMMEDIATE" if self._database.is_sqlite else "BEGIN")
+        cursor.execute("BEGIN IMMEDIATE" if self.database.is_sqlite else "BEGIN")
         try:
             written = {name: self._execute(cursor, name, text) for name, text in texts.items()}
         except BaseException:
@@ -244,7 +289,7 @@ class _Session:
 
     def _execute(self, cursor: DBAPICursor, name: str, text: str) -> list[Any]:
         statement = self._statements[name]
-        if self._database.is_sqlite:
+        if self.database.is_sqlite:
             cursor.execute(statement, (text,))
         elif not self._prepares:
             cursor.execute(statement.replace("$1", "%s::json"), (text,) * statement.count("$1"))
@@ -257,12 +302,16 @@ class _Session:
 
     def _opened(self) -> DBAPICursor:
         if self._cursor is None:
-            self._connection = self._database.engine.raw_connection()
+            self._connection = self.database.engine.raw_connection()
             self._cursor = self._connection.cursor()
             self._prepared.clear()
-            if not self._database.is_sqlite:
-                self._cursor.execute(BY_KEY)
+            if not self.database.is_sqlite:
+                self._cursor.execute(f"{BY_KEY}; {self._manner}")
         return self._cursor
+
+
+def _held_up(entries: Sequence[Entry]) -> Sequence[HeldUp]:
+    return [HeldUp("Something has been in the way of what was to be written: a lock, no room.") for _ in entries]
 
 
 def _steps(entries: Sequence[Entry]) -> dict[str, list[Row]]:

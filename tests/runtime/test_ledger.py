@@ -431,14 +431,14 @@ def test_a_finished_output_waits_for_a_server_that_is_away(postgres_url: str) ->
 
 
 @contextmanager
-def asking_shortly(url: str, **options: Any) -> Iterator[tuple[Parts, Sequence[object]]]:
+def asking_shortly(url: str, *, milliseconds: int = 50, **options: Any) -> Iterator[tuple[Parts, Sequence[object]]]:
     """Parts that wait for a lock for a moment at a time, and the connections that they have made."""
     with parts(url, **options) as made:
-        shortly, connections = "PRAGMA busy_timeout = 50" if made.database.is_sqlite else "SET lock_timeout = 50", []
+        setting, connections = "PRAGMA busy_timeout" if made.database.is_sqlite else "SET lock_timeout", []
 
         @event.listens_for(made.database.engine, "connect")
         def _shorten(connection: Any, _: object) -> None:
-            connection.cursor().execute(shortly)
+            connection.cursor().execute(f"{setting} = {milliseconds}")
             connections.append(connection)
 
         yield made, connections
@@ -465,6 +465,30 @@ def test_a_finished_output_waits_for_a_lock_that_another_holds(database_url: str
         future.result()
 
         assert kept_nodes(made.database, claim.execution_id) == ["a"]
+
+
+def test_a_row_that_another_has_locked_holds_up_its_own_run_and_no_other(postgres_url: str, admin: Connection) -> None:
+    with asking_shortly(postgres_url, milliseconds=500) as (made, _), ThreadPoolExecutor(8) as threads:
+        *claims, later = several(made, 9)
+        locked, neighbours = claims[2:4], claims[:2] + claims[4:]
+        with made.database.write() as stranger:
+            ids = ", ".join(str(claim.execution_id) for claim in locked)
+            stranger.exec_driver_sql(f"SELECT FROM executions WHERE id IN ({ids}) FOR UPDATE")
+            with stranger.begin_nested() as all_wait:
+                stranger.exec_driver_sql("LOCK TABLE executions IN ACCESS EXCLUSIVE MODE")
+                futures = [threads.submit(made.store.checkpoint, claim, [attempt("a")]) for claim in claims]
+                eventually(lambda: waiting_for_locks(admin, 2), what="the first, before whom the others pile up")
+                all_wait.rollback()
+
+            for future in futures[:2] + futures[4:]:
+                future.result(timeout=10)
+            made.store.checkpoint(later, [attempt("a")])
+            assert [kept_nodes(made.database, claim.execution_id) for claim in neighbours] == [["a"]] * 6
+            assert not any(future.done() for future in futures[2:4])
+        for future in futures[2:4]:
+            future.result()
+
+        assert [kept_nodes(made.database, claim.execution_id) for claim in locked] == [["a"]] * 2
 
 
 def test_patience_with_a_lock_ends(database_url: str) -> None:
