@@ -5,11 +5,12 @@ import { badge, empty, h, replace, seconds, table, when } from "./dom.js";
 
 const STATUSES = ["queued", "running", "waiting", "paused", "completed", "failed", "stopped"];
 const PAGE = 50;
+const MOST = 500; // of one answer, and so of one list
 const COUNTED = 1000; // no further: nobody reads the rest, and counting a million takes time
 // Asked for by links to this list.
 const ORIGINS = {
   schedule_id: (id) => `Only what schedule ${id} has started.`, parent_id: (id) => `Only what execution ${id} has started.`,
-  origin_id: (id) => `Only what was run again from execution ${id}.`,
+  origin_id: (id) => `Only what was run again from execution ${id}.`, before: (id) => `Only what is older than execution ${id}.`,
 };
 
 const two = (number) => String(number).padStart(2, "0");
@@ -26,19 +27,28 @@ export async function executions(query = "") {
   const names = new Map(workflows.map((each) => [each.id, each.name]));
   const fields = fieldsOf(wanted, { names, clients, turn });
   const area = h("div");
-  const more = h("button", { type: "button", onclick: () => show(true) }, "Older");
+  const more = h("button", { type: "button", onclick: older }, "Older");
   const total = h("span", { class: "hint", role: "status" });
   const search = h("input", { type: "search", placeholder: "Execution or task id", "aria-label": "Execution or task id" });
   const given = Object.keys(ORIGINS).filter((name) => wanted.get(name)).map((name) => [name, wanted.get(name)]);
   const form = h("form", { role: "search", "aria-label": "Executions", onsubmit: find },
     h("div", { class: "filters" }, fields.first, search, h("button", null, "Open")), fields.rest);
   let rows = [];
-  let asked = 0;
+  let room = PAGE; // for as many as were asked for
+  let asked = 0, answered = 0; // requests, by their numbers
 
   const conditions = () => [...fields.read(), ...given];
   function turn() {
     history.replaceState(null, "", `#/executions?${new URLSearchParams(conditions())}`);
+    room = PAGE;
+    answered = asked + 1; // nothing of before is wanted any more
     show();
+  }
+  // The whole list is asked for again, so that all of it is as it stands, whatever else has asked for it meanwhile.
+  function older() {
+    if (room < MOST) { room += PAGE; show(); return; }
+    const others = conditions().filter(([name]) => name !== "before");
+    location.hash = `#/executions?${new URLSearchParams([...others, ["before", rows[rows.length - 1].id]])}`;
   }
   async function find(event) {
     event.preventDefault();
@@ -49,19 +59,19 @@ export async function executions(query = "") {
       location.hash = `#/executions/${found.execution_id ?? found.id}`;
     } catch (error) { total.textContent = error.message; }
   }
-  async function load(isMore = false) {
-    const mine = asked += 1;
-    const parts = [...conditions(), ["limit", PAGE], ["count_to", COUNTED]];
-    if (isMore) parts.push(["before", rows[rows.length - 1].id]);
+  async function load() {
+    const [mine, limit] = [asked += 1, room];
+    const parts = [...conditions(), ["limit", limit], ["count_to", COUNTED]];
     if (!parts.some(([name]) => name === "top_level" || name === "parent_id")) parts.push(["top_level", "true"]);
     const page = await get(`/executions?${new URLSearchParams(parts)}`);
-    if (mine !== asked) return; // something else was asked for meanwhile
-    rows = isMore ? [...rows, ...page.executions] : page.executions;
-    if (!isMore) total.textContent = page.total < COUNTED ? `${page.total} in all` : `${COUNTED.toLocaleString()} or more`;
-    more.hidden = page.executions.length < PAGE;
+    if (mine < answered) return; // what was asked for later was faster
+    answered = mine;
+    rows = page.executions;
+    total.textContent = page.total < COUNTED ? `${page.total} in all` : `${COUNTED.toLocaleString()} or more`;
+    more.hidden = rows.length < limit;
     draw();
   }
-  const show = (isMore) => load(isMore).catch((error) => { total.textContent = error.message; });
+  const show = () => load().catch((error) => { total.textContent = error.message; });
   function draw() {
     const lines = rows.map((each) => [
       h("a", { href: `#/executions/${each.id}` }, `#${each.id}`), h("a", { href: `#/workflows/${each.workflow_id}` }, names.get(each.workflow_id) ?? `workflow ${each.workflow_id}`),
@@ -70,7 +80,7 @@ export async function executions(query = "") {
       : empty("No execution is like this.", conditions().length ? "Choose other filters." : "Run a workflow."));
   }
   await load();
-  return { leave: onNews(() => { if (rows.length <= PAGE) show(); }), content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Executions"), total), form,
+  return { leave: onNews(show), content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Executions"), total), form,
     given.map(([name, value]) => h("p", { class: "hint" }, `${ORIGINS[name](value)} `, h("a", { href: "#/executions" }, "Show all"))), h("section", { class: "panel" }, area), h("div", null, more)] };
 }
 
