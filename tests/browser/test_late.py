@@ -5,13 +5,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import APIResponse, Page, Route, expect
+from playwright.sync_api import APIResponse, Page, Route, WebSocketRoute, expect
 
-from tests.api.door import line
+from tests.api.door import line, transform
 from tests.api.test_server import Server
+from tests.browser.conftest import Visitor
 from tests.browser.parts import let, save, start, step
 
 Visit = Callable[..., Page]
+SLOWLY = """
+const { fetch } = window;
+window.fetch = async (...asked) => {
+  const answer = await fetch(...asked);
+  if (asked[0].startsWith("/executions?")) await new Promise((resolve) => setTimeout(resolve, 700));
+  return answer;
+};
+"""
 
 
 @contextmanager
@@ -52,3 +61,64 @@ def test_an_answer_of_before_the_end_does_not_take_the_end_back(server: Server, 
 
     status_of(page, "completed")
     expect(page.locator("main pre.json").first).to_contain_text('"two": "done"')
+
+
+def test_a_list_comes_however_much_happens_and_however_slow_the_answers_are(server: Server, visitor: Visitor) -> None:
+    workflow_id = save(server, line(transform(x=1), name="in a storm"))
+    page = visitor.open("#/health")
+    lines: list[WebSocketRoute] = []
+    page.route_web_socket("**/ws*", lambda told: lines.append(told))  # noqa: PLW0108 -- it must be marked
+    page.add_init_script(SLOWLY)
+    page.goto(f"{visitor.url}/?#/executions?workflow_id={workflow_id}")
+    expect(page.get_by_text("No execution is like this.")).to_be_visible()
+    row = page.get_by_role("link", name=f"#{start(server, workflow_id)}", exact=True)
+
+    for _ in range(100):
+        lines[-1].send('{"type": "task_started"}')
+        page.wait_for_timeout(100)
+        if row.is_visible():
+            break
+
+    assert row.is_visible()
+
+
+def test_a_notice_takes_nothing_from_who_reads_the_list(server: Server, visit: Visit) -> None:
+    inner = line(transform(x=1))["graph_definition"]
+    each = {"id": "each", "type": "map", "items": "context.rows", "graph": inner}
+    parent_id = start(server, save(server, line(each, name="many items")), {"rows": [*range(52)]})
+    page = visit(f"#/executions?parent_id={parent_id}")
+    rows = page.locator("main tbody tr")
+    expect(rows).to_have_count(50)
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+
+    with held(page, r"/executions\?.*(before=|limit=100)"):
+        page.get_by_role("button", name="Older").click()
+        with page.expect_request(re.compile(r"/executions\?parent_id")):
+            start(server, save(server, line(transform(x=1), name="listed")))
+    expect(rows).to_have_count(52)
+
+    link = rows.nth(3).get_by_role("link").first
+    link.focus()
+    with page.expect_response(re.compile(r"/executions\?parent_id")) as answered:
+        start(server, save(server, line(transform(x=1), name="listed")))
+    answered.value.finished()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    expect(link).to_be_focused()
+
+
+def test_a_press_is_not_lost_to_what_comes_while_it_lasts(server: Server, visit: Visit) -> None:
+    workflow_id = save(server, line(transform(x=1), name="pressed"))
+    execution_id = start(server, workflow_id)
+    page = visit(f"#/executions?workflow_id={workflow_id}")
+    link = page.get_by_role("link", name=f"#{execution_id}", exact=True)
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    link.hover()
+    page.mouse.down()
+    with page.expect_response(re.compile(rf"/executions\?workflow_id={workflow_id}")) as answered:
+        start(server, workflow_id)
+    answered.value.finished()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+
+    page.mouse.up()
+
+    expect(page.get_by_role("heading", name=f"Execution {execution_id}")).to_be_visible()

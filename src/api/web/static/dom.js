@@ -73,11 +73,44 @@ export function empty(title, ...text) {
   return h("div", { class: "empty" }, typeof title === "string" ? h("strong", null, title) : title, ...text);
 }
 
+const lineOf = (columns, cells) => h("tr", null, cells.map((cell, place) => h("td", { class: columns[place][1] }, cell)));
+
 export function table(columns, rows) {
   const head = columns.map(([name, kind]) => h("th", { scope: "col", class: kind }, name));
-  const lines = rows.map((cells) => h("tr", null, cells.map((cell, place) => h("td", { class: columns[place][1] }, cell))));
-  return h("div", { class: "scroll", tabindex: "0" }, h("table", null, h("thead", null, h("tr", null, head)), h("tbody", null, lines)));
+  return h("div", { class: "scroll", tabindex: "0" }, h("table", null, h("thead", null, h("tr", null, head)), h("tbody", null, rows.map((cells) => lineOf(columns, cells)))));
 }
+
+// What stays is not touched: somebody may be writing in it.
+export function arrange(area, wanted) {
+  const kept = new Set(wanted);
+  for (const child of [...area.children]) if (!kept.has(child)) child.remove();
+  wanted.forEach((child, place) => { if (area.children[place] !== child) area.insertBefore(child, area.children[place] ?? null); });
+}
+
+// A table that is shown again and again: what has not changed in the row of a key stays, for somebody may be at it.
+export function lasting(columns) {
+  const element = table(columns, []);
+  const lines = new Map();
+  function show(rows) { // each a key and its cells
+    const now = rows.map(([key, cells]) => {
+      const made = lineOf(columns, cells);
+      const old = lines.get(key) ?? made;
+      [...made.children].forEach((cell, place) => { if (!old.children[place].isEqualNode(cell)) old.children[place].replaceWith(cell); });
+      return [key, old];
+    });
+    lines.clear();
+    for (const [key, line] of now) lines.set(key, line);
+    arrange(element.querySelector("tbody"), [...lines.values()]);
+  }
+  return { element, show };
+}
+
+let press = Promise.resolve();
+document.addEventListener("pointerdown", () => {
+  press = new Promise((resolve) => { for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(resolve), { once: true }); });
+});
+// When nobody is in the middle of a press: what moves from under the pointer before it is let go would not be pressed.
+export const atRest = () => press;
 
 export function figures(pairs) {
   return h("dl", { class: "figures" }, pairs.filter(([, value]) => value !== "" && value !== null && value !== undefined)

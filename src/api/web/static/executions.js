@@ -1,7 +1,7 @@
 // Executions: filtered, searched, and kept up to date as they happen.
 
 import { all, get, onNews } from "./api.js";
-import { badge, empty, h, replace, seconds, table, when } from "./dom.js";
+import { arrange, atRest, badge, empty, h, lasting, seconds, when } from "./dom.js";
 
 const STATUSES = ["queued", "running", "waiting", "paused", "completed", "failed", "stopped"];
 const PAGE = 50;
@@ -12,6 +12,8 @@ const ORIGINS = {
   schedule_id: (id) => `Only what schedule ${id} has started.`, parent_id: (id) => `Only what execution ${id} has started.`,
   origin_id: (id) => `Only what was run again from execution ${id}.`, before: (id) => `Only what is older than execution ${id}.`,
 };
+
+const COLUMNS = [["Execution", "one"], ["Workflow", "name"], ["Status", "one"], ["About", "wide soft hide-small"], ["Mode", "soft hide-small"], ["Created", "one soft hide-small"], ["Time", "num"]];
 
 const two = (number) => String(number).padStart(2, "0");
 // A moment as a field of local time has it, and back.
@@ -27,6 +29,7 @@ export async function executions(query = "") {
   const names = new Map(workflows.map((each) => [each.id, each.name]));
   const fields = fieldsOf(wanted, { names, clients, turn });
   const area = h("div");
+  const list = lasting(COLUMNS);
   const more = h("button", { type: "button", onclick: older }, "Older");
   const total = h("span", { class: "hint", role: "status" });
   const search = h("input", { type: "search", placeholder: "Execution or task id", "aria-label": "Execution or task id" });
@@ -64,6 +67,7 @@ export async function executions(query = "") {
     const parts = [...conditions(), ["limit", limit], ["count_to", COUNTED]];
     if (!parts.some(([name]) => name === "top_level" || name === "parent_id")) parts.push(["top_level", "true"]);
     const page = await get(`/executions?${new URLSearchParams(parts)}`);
+    await atRest();
     if (mine < answered) return; // what was asked for later was faster
     answered = mine;
     rows = page.executions;
@@ -73,11 +77,10 @@ export async function executions(query = "") {
   }
   const show = () => load().catch((error) => { total.textContent = error.message; });
   function draw() {
-    const lines = rows.map((each) => [
+    list.show(rows.map((each) => [each.id, [
       h("a", { href: `#/executions/${each.id}` }, `#${each.id}`), h("a", { href: `#/workflows/${each.workflow_id}` }, names.get(each.workflow_id) ?? `workflow ${each.workflow_id}`),
-      badge(each.status), each.waiting_for ?? each.error?.message?.split("\n")[0]?.slice(0, 120) ?? (each.parent_id ? `item ${each.parent_item} of #${each.parent_id}` : ""), each.mode, when(each.created_at), seconds(each.execution_time)]);
-    replace(area, lines.length ? table([["Execution", "one"], ["Workflow", "name"], ["Status", "one"], ["About", "wide soft hide-small"], ["Mode", "soft hide-small"], ["Created", "one soft hide-small"], ["Time", "num"]], lines)
-      : empty("No execution is like this.", conditions().length ? "Choose other filters." : "Run a workflow."));
+      badge(each.status), each.waiting_for ?? each.error?.message?.split("\n")[0]?.slice(0, 120) ?? (each.parent_id ? `item ${each.parent_item} of #${each.parent_id}` : ""), each.mode, when(each.created_at), seconds(each.execution_time)]]));
+    arrange(area, [rows.length ? list.element : empty("No execution is like this.", conditions().length ? "Choose other filters." : "Run a workflow.")]);
   }
   await load();
   return { leave: onNews(show), content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Executions"), total), form,

@@ -1,7 +1,7 @@
 // Reviews: what waits for a person, answered where it stands.
 
 import { get, onNews, post } from "./api.js";
-import { empty, h, json, toast, when } from "./dom.js";
+import { arrange, empty, h, json, toast, when } from "./dom.js";
 import { formOf, jsonField } from "./form.js";
 
 const WORDS = { approve: "Approve", reject: "Reject", retry: "Try again" };
@@ -24,12 +24,6 @@ export async function reviews() {
 }
 
 let made = 0;
-// What stays is not touched: somebody may be writing in it.
-function arrange(area, wanted) {
-  for (const child of [...area.children]) if (!wanted.includes(child)) child.remove();
-  wanted.forEach((card, place) => { if (area.children[place] !== card) area.insertBefore(card, area.children[place] ?? null); });
-}
-
 const keyOf = (review) => `${review.execution_id} ${review.attempt} ${review.node_id}`;
 
 function card(review, onAnswered) {

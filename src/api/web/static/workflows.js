@@ -2,7 +2,7 @@
 
 import { all, call, get, onNews, post } from "./api.js";
 import { definitionDiff } from "./diff.js";
-import { badge, body, empty, h, panel, pretty, replace, seconds, table, tabs, toast, when } from "./dom.js";
+import { arrange, atRest, badge, body, empty, h, lasting, panel, pretty, replace, seconds, table, tabs, toast, when } from "./dom.js";
 import { editor } from "./editor.js";
 import { formOf } from "./form.js";
 import { Graph } from "./graph.js";
@@ -113,11 +113,14 @@ function runner(found) {
 
 function recent(id) {
   const area = h("div", null, body(h("p", { class: "hint" }, "Loading …")));
+  const list = lasting([["Execution", "one"], ["Status", "one"], ["Version", "num hide-small"], ["Created", "one soft"], ["Time", "num"]]);
+  const rest = body(h("a", { href: `#/executions?workflow_id=${id}` }, "All executions"));
   const load = async () => {
     try {
       const { executions } = await get(`/executions?workflow_id=${id}&top_level=true&limit=${RECENT}&count_to=1`);
-      const rows = executions.map((each) => [h("a", { href: `#/executions/${each.id}` }, `#${each.id}`), badge(each.status), `v${each.workflow_version}`, when(each.created_at), seconds(each.execution_time)]);
-      replace(area, rows.length ? table([["Execution", "one"], ["Status", "one"], ["Version", "num hide-small"], ["Created", "one soft"], ["Time", "num"]], rows) : empty("It has not run yet."), rows.length === RECENT ? body(h("a", { href: `#/executions?workflow_id=${id}` }, "All executions")) : null);
+      await atRest();
+      list.show(executions.map((each) => [each.id, [h("a", { href: `#/executions/${each.id}` }, `#${each.id}`), badge(each.status), `v${each.workflow_version}`, when(each.created_at), seconds(each.execution_time)]]));
+      arrange(area, [executions.length ? list.element : empty("It has not run yet."), ...(executions.length === RECENT ? [rest] : [])]);
     } catch (error) { replace(area, body(h("p", { role: "alert" }, error.message))); }
   };
   load();
