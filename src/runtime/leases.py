@@ -1,8 +1,10 @@
 """The leases of this process: one thread renews them all. A lease that cannot be renewed ends its run here."""
 
 import logging
+import math
 import threading
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
@@ -40,6 +42,8 @@ class Leases:
         self.seconds = seconds
         self._database = database
         self._held: dict[int, Claim] = {}
+        self._renewed_at: dict[int, float] = {}
+        """By this process' clock; for each that is held."""
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -47,6 +51,7 @@ class Leases:
     def hold(self, claim: Claim) -> None:
         with self._lock:
             self._held[claim.execution_id] = claim
+            self._renewed_at[claim.execution_id] = time.monotonic()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._keep_renewing, name="leases", daemon=True)
                 self._thread.start()
@@ -55,6 +60,7 @@ class Leases:
         with self._lock:
             if self._held.get(claim.execution_id) is claim:
                 del self._held[claim.execution_id]
+                del self._renewed_at[claim.execution_id]
 
     def lose(self, execution_id: int) -> None:
         """What still runs here for an execution runs for nobody."""
@@ -82,23 +88,49 @@ class Leases:
             self._thread.join(timeout=self.seconds)
 
     def renew(self) -> None:
-        """Renew all that is held, and tell the runs whose execution is another's by now."""
+        """Renew all that is held, and tell the runs whose execution is another's by now.
+
+        A row that somebody has locked costs no other its lease: it is left for the next renewal.
+        """
         with self._lock:
             held = dict(self._held)
         if not held:
             return
-        mine = (Execution.id.in_(held), Execution.lease_owner == self.owner, Execution.status == Status.RUNNING)
-        query = update(Execution).where(*mine).values(lease_until=moment(self.seconds))
-        with self._database.write("renew") as connection:
-            rows = connection.execute(query.returning(Execution.id, Execution.lease_token))
-            renewed = {(row.id, row.lease_token) for row in rows}
+        renewed = self._renew(held.values(), wait_seconds=0)
+        give_up_at = time.monotonic() + self.seconds / 3
         for claim in held.values():
-            if (claim.execution_id, claim.token) not in renewed:
+            if claim.execution_id not in renewed and time.monotonic() < give_up_at:
+                self._renew_alone(claim)
+
+    def _renew_alone(self, claim: Claim) -> None:
+        """Waits a little for its row: mostly it is a checkpoint that has it."""
+        try:
+            if not self._renew([claim], wait_seconds=self.seconds / 10):
                 claim.lost.set()
+        except NotReady:
+            logger.warning("the lease of execution %s could not be renewed: somebody has its row", claim.execution_id)
+
+    def _renew(self, claims: Collection[Claim], *, wait_seconds: float) -> set[int]:
+        """Answers the executions that are still those of `claims`. Raises NotReady where it has waited in vain."""
+        asked_at = time.monotonic()
+        tokens = {claim.execution_id: claim.token for claim in claims}
+        mine = select(Execution.id, Execution.lease_token).where(
+            Execution.id.in_(tokens), Execution.lease_owner == self.owner, Execution.status == Status.RUNNING
+        )
+        with self._database.write("renew") as connection:
+            if wait_seconds and not self._database.is_sqlite:
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {max(1, round(wait_seconds * 1000))}")
+            rows = connection.execute(mine.with_for_update(skip_locked=not wait_seconds)).all()
+            renewed = {row.id for row in rows if row.lease_token == tokens[row.id]}
+            query = update(Execution).where(Execution.id.in_(renewed))
+            connection.execute(query.values(lease_until=moment(self.seconds)))
+        with self._lock:
+            self._renewed_at.update((each, asked_at) for each in renewed & self._held.keys())
+        return renewed
 
     def give_up(self) -> list[int]:
         """The process ends: whatever still runs here is another's to do, at once. Answers the executions."""
-        self._lose_all()
+        self._lose(renewed_before=math.inf)
         return _put_back(self._database, Execution.lease_owner == self.owner, HANDED_OFF, reason=Reason.DRAIN)
 
     def _keep_renewing(self) -> None:
@@ -112,13 +144,13 @@ class Leases:
                 renewed_at = time.monotonic()
             except (NotReady, SQLAlchemyError) as error:
                 logger.warning("leases could not be renewed: %s", error.__class__.__name__)
-            if time.monotonic() - renewed_at > self.seconds:
-                self._lose_all()
+            self._lose(renewed_before=time.monotonic() - self.seconds)
 
-    def _lose_all(self) -> None:
+    def _lose(self, *, renewed_before: float) -> None:
         with self._lock:
-            for claim in self._held.values():
-                claim.lost.set()
+            for execution_id, claim in self._held.items():
+                if self._renewed_at[execution_id] < renewed_before:
+                    claim.lost.set()
 
 
 def recover(database: Database, *, alive: str | None = None) -> list[int]:

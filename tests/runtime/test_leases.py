@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,7 @@ from tests.runtime.building import (
     rows,
     run_to_end,
     running,
+    waiting_for_locks,
 )
 from tests.runtime.proxy import proxied
 
@@ -149,6 +150,56 @@ def test_leases_are_renewed_again_after_an_outage_that_was_shorter(postgres_url:
         await_renewal(witness.database, claim)
 
         assert not claim.lost.is_set()
+
+
+@contextmanager
+def locked(url: str, claim: Claim) -> Iterator[None]:
+    """Somebody else has the row of an execution, until the block ends."""
+    with closing(Database(url)) as other, other.write() as connection:
+        connection.exec_driver_sql(f"SELECT FROM executions WHERE id = {claim.execution_id} FOR UPDATE")
+        yield
+
+
+def test_a_row_that_is_locked_costs_no_other_execution_its_lease(postgres_url: str) -> None:
+    with parts(postgres_url, lease_seconds=SHORT_SECONDS) as made:
+        held, others = made.claimed(), [made.claimed(), made.claimed()]
+
+        with locked(postgres_url, held):
+            assert held.lost.wait(timeout=20)
+            for claim in others:
+                await_renewal(made.database, claim)
+                assert not claim.lost.is_set()
+
+
+def test_a_lease_whose_row_is_locked_is_renewed_when_the_lock_goes(postgres_url: str) -> None:
+    with parts(postgres_url, lease_seconds=5) as made:
+        claim = made.claimed()
+        before = lease_of(made.database, claim.execution_id)
+
+        with locked(postgres_url, claim):
+            made.leases.renew()
+            assert lease_of(made.database, claim.execution_id) == before
+        made.leases.renew()
+
+        assert lease_of(made.database, claim.execution_id) > before
+        assert not claim.lost.is_set()
+
+
+def test_a_lease_is_renewed_after_a_checkpoint_that_is_under_way(postgres_url: str) -> None:
+    with (
+        parts(postgres_url) as made,
+        made.database.read() as admin,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        claim = made.claimed()
+        before = lease_of(made.database, claim.execution_id)
+
+        with locked(postgres_url, claim):
+            renewing = threads.submit(made.leases.renew)
+            eventually(lambda: waiting_for_locks(admin, 1), what="the renewal")
+        renewing.result()
+
+        assert lease_of(made.database, claim.execution_id) > before
 
 
 def test_an_action_whose_lease_is_lost_during_an_outage_does_not_fail_its_run(postgres_url: str) -> None:
