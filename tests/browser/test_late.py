@@ -34,6 +34,7 @@ def held(page: Page, address: str) -> Iterator[None]:
 
     page.route(place, take, times=1)
     yield
+    page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
     route, answer = late[0]
     with page.expect_response(lambda response: response.request == route.request) as answered:
         route.fulfill(response=answer)
@@ -57,7 +58,6 @@ def test_an_answer_of_before_the_end_does_not_take_the_end_back(server: Server, 
         for node_id in ("one", "two"):
             let(tmp_path, node_id)
         status_of(page, "completed")
-        page.wait_for_timeout(700)  # by then whoever waits for nothing has read the end
 
     status_of(page, "completed")
     expect(page.locator("main pre.json").first).to_contain_text('"two": "done"')
@@ -122,3 +122,20 @@ def test_a_press_is_not_lost_to_what_comes_while_it_lasts(server: Server, visit:
     page.mouse.up()
 
     expect(page.get_by_role("heading", name=f"Execution {execution_id}")).to_be_visible()
+
+
+def test_an_answered_review_does_not_come_back(server: Server, visit: Visit) -> None:
+    start(server, save(server, line({"id": "look", "type": "review", "title": "Once only?"}, name="answered")))
+    other = save(server, line(transform(x=1), name="pressed"))
+    page = visit("#/reviews")
+    card = page.get_by_role("article", name="Once only?")
+    expect(card).to_be_visible()
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+
+    with held(page, r"/reviews\?limit=50"):
+        with page.expect_request(re.compile(r"/reviews\?limit=50")):
+            start(server, other)
+        card.get_by_role("button", name="Approve").click()
+        expect(page.get_by_text("goes on.")).to_be_visible()
+
+    expect(card).to_have_count(0)

@@ -1,6 +1,6 @@
 // Reviews: what waits for a person, answered where it stands.
 
-import { get, onNews, post } from "./api.js";
+import { get, inTurn, onNews, post } from "./api.js";
 import { arrange, empty, h, json, toast, when } from "./dom.js";
 import { formOf, jsonField } from "./form.js";
 
@@ -11,14 +11,14 @@ export async function reviews() {
   const total = h("span", { class: "hint" });
   const cards = new Map();
   const nothing = empty("Nothing waits for you.", "What a workflow wants a person to look at comes here.");
-  async function load() {
+  const load = inTurn(async () => {
     const found = await get("/reviews?limit=50");
     total.textContent = `${found.total} waiting`;
     const keys = new Set(found.reviews.map(keyOf));
     for (const key of [...cards.keys()]) if (!keys.has(key)) cards.delete(key);
     for (const review of found.reviews) if (!cards.has(keyOf(review))) cards.set(keyOf(review), card(review, load)); // what somebody has begun to fill in stays
     arrange(area, found.reviews.length ? found.reviews.map((each) => cards.get(keyOf(each))) : [nothing]);
-  }
+  });
   await load();
   return { leave: onNews(() => load().catch(() => {})), content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Reviews"), total), area] };
 }

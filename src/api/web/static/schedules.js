@@ -1,6 +1,6 @@
 // Schedules: what runs by the clock, when it is due next and how it went; made, changed, held and deleted here.
 
-import { all, call, get, onNews, post } from "./api.js";
+import { all, call, get, inTurn, onNews, post } from "./api.js";
 import { badge, body, empty, figures, h, panel, pretty, replace, toast } from "./dom.js";
 import { formOf } from "./form.js";
 
@@ -18,10 +18,10 @@ export async function schedules() {
     count.textContent = `${inAll.toLocaleString()} in all`;
     replace(area, found.length ? found.map((each) => card(each, { edit, again })) : h("section", { class: "panel" }, empty("Nothing runs by the clock yet.", workflows.length ? "Make a schedule." : "Save a workflow first.")));
   }
-  async function load() {
+  const load = inTurn(async () => {
     const found = await page();
     draw(found.schedules, found.total);
-  }
+  });
   const again = () => load().catch((error) => toast(error.message)); // what was done is done, whether the list comes or not
   function edit(schedule) {
     const close = (focus = true) => { replace(editor); if (focus) add.focus(); };
@@ -30,7 +30,7 @@ export async function schedules() {
   }
   draw(first, total);
   add.disabled = !workflows.length;
-  const stop = onNews(() => { if (!area.contains(document.activeElement)) load().catch(() => {}); }); // whoever is at a button there keeps it
+  const stop = onNews(() => { if (area.contains(document.activeElement)) return undefined; return load().catch(() => {}); }); // whoever is at a button there keeps it
   return { leave: stop, content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Schedules"), count, add), editor, area] };
 }
 

@@ -1,6 +1,6 @@
 // Workflows: the list, one of them with its picture and its form, its versions, and its definition to be edited.
 
-import { all, call, get, onNews, post } from "./api.js";
+import { all, call, get, inTurn, onNews, post } from "./api.js";
 import { definitionDiff } from "./diff.js";
 import { arrange, atRest, badge, body, empty, h, lasting, panel, pretty, replace, seconds, table, tabs, toast, when } from "./dom.js";
 import { editor } from "./editor.js";
@@ -115,14 +115,14 @@ function recent(id) {
   const area = h("div", null, body(h("p", { class: "hint" }, "Loading …")));
   const list = lasting([["Execution", "one"], ["Status", "one"], ["Version", "num hide-small"], ["Created", "one soft"], ["Time", "num"]]);
   const rest = body(h("a", { href: `#/executions?workflow_id=${id}` }, "All executions"));
-  const load = async () => {
+  const load = inTurn(async () => {
     try {
       const { executions } = await get(`/executions?workflow_id=${id}&top_level=true&limit=${RECENT}&count_to=1`);
       await atRest();
       list.show(executions.map((each) => [each.id, [h("a", { href: `#/executions/${each.id}` }, `#${each.id}`), badge(each.status), `v${each.workflow_version}`, when(each.created_at), seconds(each.execution_time)]]));
       arrange(area, [executions.length ? list.element : empty("It has not run yet."), ...(executions.length === RECENT ? [rest] : [])]);
     } catch (error) { replace(area, body(h("p", { role: "alert" }, error.message))); }
-  };
+  });
   load();
   const stop = onNews(() => { if (area.isConnected) load(); else stop(); }, (notice) => String(notice.workflow_id) === String(id));
   return area;
