@@ -78,13 +78,20 @@ export async function workflow(id) {
   };
   const document_ = () => ({ name: found.name, ...(found.description ? { description: found.description } : {}),
     ...(found.initial_context ? { initial_context: found.initial_context } : {}), graph_definition: found.graph_definition });
+  let stop = () => {}; // hearing of its runs
+  const runs = () => {
+    stop();
+    const shown = recent(id);
+    stop = shown.stop;
+    return shown.area;
+  };
   const parts = tabs([
-    ["runs", "Executions", () => recent(id)],
+    ["runs", "Executions", runs],
     ["definition", "Definition", () => body(editor(pretty(document_()), { save, word: "Save as new version" }))],
     ["versions", "Versions", () => versions(id)],
-  ], "runs");
+  ], "runs", (key) => { if (key !== "runs") stop(); });
   drawHead();
-  return { title: found.name, content: [head,
+  return { title: found.name, leave: () => stop(), content: [head,
     h("div", { class: "two" }, h("div", { class: "stack" }, h("section", { class: "panel" }, h("header", null, h("h2", null, "Graph"), graph.tools), graph.box), chosen), panel("Run", body(form))),
     h("section", { class: "panel" }, parts)] };
 }
@@ -124,8 +131,7 @@ function recent(id) {
     } catch (error) { replace(area, body(h("p", { role: "alert" }, error.message))); }
   });
   load();
-  const stop = onNews(() => { if (area.isConnected) load(); else stop(); }, (notice) => String(notice.workflow_id) === String(id));
-  return area;
+  return { area, stop: onNews(load, (notice) => String(notice.workflow_id) === String(id)) };
 }
 
 function versions(id) {
