@@ -48,11 +48,11 @@ class Control:
         for stopped in ended:
             self.lose(stopped)
             self.stopped(stopped)
-        self.queue.ring_next(*ended)
         with self.database.read() as connection:
             parent = connection.execute(select(Execution.parent_id).where(Execution.id == execution_id)).scalar()
         if parent is not None:
             self.child_ended(parent)
+        self.queue.ring_next(*ended)
 
     def pause_workflow(self, workflow_id: int) -> None:
         """Hold new runs of a workflow back. Raises NotFound."""
@@ -62,7 +62,7 @@ class Control:
         """Let the runs go that were held back. Raises NotFound."""
         self._mark(workflow_id, paused_at=None)
         held = (Execution.workflow_id == workflow_id, Execution.waiting_for == FOR_WORKFLOW)
-        free = update(Execution).where(*held, Execution.status == Status.PAUSED)
+        free = update(Execution).where(*held, Execution.status == Status.PAUSED, Execution.completed_at.is_(None))
         values = IN_THE_QUEUE | {"rung_at": moment(0.0), "rings": 1, "waiting_for": None}
         with self.database.write("resume_workflow") as connection:
             ids = list(connection.execute(free.values(**values).returning(Execution.id)).scalars())
