@@ -131,7 +131,7 @@ class Execution(Base):
     rung_at: Mapped[datetime | None]
     """When a message last said that it is in the queue."""
     rings: Mapped[int] = mapped_column(default=0, server_default="0")
-    """How many messages have said so since it came into the queue."""
+    """How many messages have said so since it came into the queue, or, from 0, since there was room for it."""
     requested: Mapped[str | None]
     """`pause` or `stop`: what the runner is asked to do at the next node boundary."""
     actor: Mapped[str | None]

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, case, func, or_, select, update
 
 from src.core.status import Status
 from src.database import Database
 from src.models import Execution
 from src.models.columns import moment, seconds_since
-from src.runtime.concurrency import next_in_line
+from src.runtime.concurrency import freed, next_in_line, pieces
 
 DEFAULT_QUEUE = "nova"
 """What workers call the queue of executions that name none."""
@@ -41,7 +41,7 @@ class Queued:
     queue: str | None
     priority: int
     rings: int
-    """How often it was rung for, with this time."""
+    """How often it was rung for, with this time; 0 where it has just become the first in line."""
 
 
 class Bell(Protocol):
@@ -66,26 +66,29 @@ class Queue:
 
     def ring(self, *execution_ids: int) -> None:
         """Ring for executions that came into the queue just now."""
-        with self._database.read() as connection:
-            rows = connection.execute(select(*_BELL).where(Execution.id.in_(execution_ids), *_WAITING)).all()
-        self._ring(rows)
+        for piece in pieces(execution_ids):
+            with self._database.read() as connection:
+                rows = connection.execute(select(*_BELL).where(Execution.id.in_(piece), *_WAITING)).all()
+            self._ring(rows)
 
     def ring_next(self, *execution_ids: int) -> None:
-        """These run no longer, or wait in line no longer: there may be room for those that wait behind them. They were
-        rung for in vain, perhaps often, and begin anew: the bell that counts must not be the one that is missed.
+        """These run no longer, or wait in line no longer: there may be room for as many that wait behind them. Those
+        were rung for in vain, perhaps often, and begin anew: the bell that counts must not be the one that is missed.
         """
-        with self._database.read() as connection:
-            ids = next_in_line(connection, execution_ids)
-        if not ids:
-            return
-        rung = update(Execution).where(Execution.id.in_(ids), *_WAITING).values(rung_at=moment(0.0), rings=1)
+        with self._database.read() as connection:  # where nobody waits there is nothing to lock
+            places = freed(connection, execution_ids)
+            if not next_in_line(connection, places, most=1):
+                return
         with self._database.write("ring") as connection:
+            ids = next_in_line(connection, places, most=MAX_RUNG)
+            rung = update(Execution).where(Execution.id.in_(ids), *_WAITING).values(rung_at=moment(0.0), rings=0)
             rows = connection.execute(rung.returning(*_BELL)).all()
-        self._ring(rows)
+        self._ring(_in_order(rows))
 
     def ring_due(self) -> int:
         """Ring for everything in the queue that was not rung for, or some time ago. Answers for how many."""
-        since = moment(-RING_AGAIN_SECONDS * Execution.rings * Execution.rings)
+        rings = case((Execution.rings == 0, 1), else_=Execution.rings)
+        since = moment(-RING_AGAIN_SECONDS * rings * rings)
         due = (*_WAITING, or_(Execution.rung_at.is_(None), Execution.rung_at < since))
         ids = select(Execution.id).where(*due).order_by(Execution.priority, Execution.id).limit(MAX_RUNG)
         with self._database.read() as connection:  # most of the time there is nothing, and nothing to lock
@@ -96,7 +99,7 @@ class Queue:
             rung = update(Execution).where(Execution.id.in_(found))
             values = {"rung_at": moment(0.0), "rings": Execution.rings + 1}
             rows = connection.execute(rung.values(**values).returning(*_BELL)).all()
-        self._ring(sorted(rows, key=lambda row: (row.priority, row.id)))
+        self._ring(_in_order(rows))
         return len(rows)
 
     def depth(self) -> dict[str | None, Depth]:
@@ -112,6 +115,10 @@ class Queue:
             silent = update(Execution).where(Execution.id.in_(unheard), *_WAITING)
             with self._database.write("unheard") as connection:
                 connection.execute(silent.values(rung_at=None, rings=0))
+
+
+def _in_order(rows: Iterable[Any]) -> list[Any]:
+    return sorted(rows, key=lambda row: (row.priority, row.id))
 
 
 _WAITING: tuple[ColumnElement[bool], ...] = (Execution.status == Status.QUEUED, Execution.completed_at.is_(None))
