@@ -35,6 +35,7 @@ def held(page: Page, address: str) -> Iterator[None]:
     page.route(place, take, times=1)
     yield
     page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
+    page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
     route, answer = late[0]
     with page.expect_response(lambda response: response.request == route.request) as answered:
         route.fulfill(response=answer)
@@ -139,3 +140,18 @@ def test_an_answered_review_does_not_come_back(server: Server, visit: Visit) -> 
         expect(page.get_by_text("goes on.")).to_be_visible()
 
     expect(card).to_have_count(0)
+
+
+def test_what_a_run_has_started_is_counted_to_the_end(server: Server, visit: Visit, tmp_path: Path) -> None:
+    graphs = [line(transform(x=each))["graph_definition"] for each in ("{{ 1 // 0 }}", 1)]
+    first = {"id": "first", "type": "map", "items": "[1]", "on_error": "collect", "graph": graphs[0]}
+    second = {"id": "second", "type": "map", "items": "[1, 2]", "graph": graphs[1]}
+    workflow_id = save(server, line(first, step("between"), second, name="two maps"))
+    page = visit(f"#/executions/{start(server, workflow_id, {'folder': str(tmp_path)}, wait=False)}")
+    expect(page.locator('[data-node="between"]')).to_have_attribute("data-state", "running")
+    page.reload()
+    expect(page.get_by_text("1 execution (0 completed)")).to_be_visible()
+
+    let(tmp_path, "between")
+
+    expect(page.get_by_text("3 executions (2 completed)")).to_be_visible()

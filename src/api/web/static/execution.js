@@ -114,9 +114,8 @@ class Run {
   async count() {
     if (!this.starts) return;
     const of = async (more) => (await get(`/executions?parent_id=${this.id}${more}&limit=1`)).total;
-    const completed = await of("&status=completed");
-    const isKnown = this.children.total > 0 && completed < this.children.total; // a map makes them all at once
-    this.children = { total: isKnown ? this.children.total : await of(""), completed };
+    const [total, completed] = await Promise.all([of(""), of("&status=completed")]);
+    this.children = { total, completed: Math.min(total, completed) };
     this.later();
   }
 
