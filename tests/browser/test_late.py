@@ -36,6 +36,7 @@ def held(page: Page, address: str) -> Iterator[None]:
     yield
     page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
     page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
+    page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
     route, answer = late[0]
     with page.expect_response(lambda response: response.request == route.request) as answered:
         route.fulfill(response=answer)
@@ -155,3 +156,22 @@ def test_what_a_run_has_started_is_counted_to_the_end(server: Server, visit: Vis
     let(tmp_path, "between")
 
     expect(page.get_by_text("3 executions (2 completed)")).to_be_visible()
+
+
+def test_who_has_started_a_run_is_told_with_its_place(server: Server, visit: Visit) -> None:
+    save(server, line(transform(x=1), name="called"))
+    each = {"id": "each", "type": "map", "items": "[1]", "workflow": "called"}
+    more = {"id": "more", "type": "map", "items": "[1, 2]", "workflow": "called"}
+    one = {"id": "one", "type": "workflow", "workflow": "called"}
+    parent_id = start(server, save(server, line(one, each, more, name="calls")))
+    page = visit(f"#/executions?parent_id={parent_id}")
+    rows = page.locator("main tbody tr")
+
+    expect(rows).to_have_count(4)
+    assert page.locator("main tbody td:nth-child(4)").all_inner_texts() == [
+        *(f"#{parent_id} at {place}" for place in ("more, item 1", "more, item 0", "each, item 0", "one"))
+    ]
+    rows.nth(2).get_by_role("link").first.click()
+    expect(page.get_by_text("at each, item 0")).to_be_visible()
+    page.get_by_role("link", name=f"#{parent_id}", exact=True).click()
+    expect(page.get_by_role("link", name="4 executions", exact=True)).to_be_visible()

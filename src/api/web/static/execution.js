@@ -4,11 +4,12 @@ import { call, follow, get, inTurn } from "./api.js";
 import { attemptsOf } from "./attempt.js";
 import { badge, body, clock, figures, h, json, panel, refresh, replace, seconds, tabs, toast, when } from "./dom.js";
 import { Graph } from "./graph.js";
+import { kindsIn, placeOf } from "./parents.js";
 import { Timeline } from "./timeline.js";
 
 const FINAL = ["completed", "failed", "stopped"];
 const RERUNS = 5; // shown
-const STARTERS = ["map", "workflow"]; // kinds that start executions
+const STARTERS = ["map", "workflow"]; // kinds that start executions, as tools are of any kind
 
 export async function execution(id) {
   const [first, graph] = await Promise.all([get(`/executions/${id}`), get(`/executions/${id}/graph`)]);
@@ -20,8 +21,9 @@ class Run {
   constructor(found, graph) {
     const { workflow, inside, graph_definition: definition } = graph;
     Object.assign(this, { found, workflow, inside, definition, id: found.id });
-    this.starts = definition.nodes.some((node) => STARTERS.includes(node.type));
+    this.starts = definition.nodes.some((node) => STARTERS.includes(node.type) || node.tools?.length);
     this.children = { total: 0, completed: 0 }; // executions that it has started
+    this.kinds = new Map(); // of the nodes of what has started it
     this.reruns = []; // the newest that were made from it
     this.attempts = new Map(); // by node and number
     this.running = new Map(); // by node
@@ -52,6 +54,7 @@ class Run {
     this.isShown = true;
     this.stop = follow(this.id, (name, data) => this.hear(name, data));
     this.load();
+    if (this.found.parent_id) kindsIn(this.found.parent_id).then((kinds) => { this.kinds = kinds; this.later(); });
     this.clock = setInterval(() => { if (!this.isOver && this.running.size) this.draw(); }, 1000);
     this.counter = setInterval(() => { if (!this.isOver && this.starts && !document.hidden) this.count().catch(() => {}); }, 5000);
   }
@@ -181,7 +184,7 @@ class Run {
       ["Waits for", found.waiting_for === "review" ? h("a", { href: "#/reviews" }, "review") : found.waiting_for ?? ""], ["Wakes", found.wake_at && !this.isOver ? when(found.wake_at) : ""],
       ["Mode", found.mode], ["Created", when(found.created_at)], ["Started", when(found.started_at)], ["Ended", when(found.completed_at)],
       ["Version", `v${found.workflow_version}`],
-      ["Started by", found.parent_id ? h("span", null, h("a", { href: `#/executions/${found.parent_id}` }, `#${found.parent_id}`), ` at ${found.parent_node_id}${this.inside.length || found.parent_item ? `, item ${found.parent_item}` : ""}`) : ""],
+      ["Started by", found.parent_id ? h("span", null, h("a", { href: `#/executions/${found.parent_id}` }, `#${found.parent_id}`), ` ${placeOf(found, this.kinds)}`) : ""],
       ["Has started", this.startedLink()],
       ["Again from", found.origin_id ? h("a", { href: `#/executions/${found.origin_id}` }, `#${found.origin_id}`) : ""],
       ["Run again as", this.reruns.length ? h("span", null, this.reruns.map((each, place) => [place ? " " : "", h("a", { href: `#/executions/${each.id}` }, `#${each.id}`)])) : ""], ["Task", h("span", { class: "mono" }, found.task_id)],

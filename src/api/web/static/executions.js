@@ -2,6 +2,7 @@
 
 import { all, get, onNews } from "./api.js";
 import { arrange, atRest, badge, empty, h, lasting, seconds, when } from "./dom.js";
+import { kindsIn, placeOf } from "./parents.js";
 
 const STATUSES = ["queued", "running", "waiting", "paused", "completed", "failed", "stopped"];
 const PAGE = 50;
@@ -25,7 +26,8 @@ const momentOf = (local) => (local ? new Date(local).toISOString() : "");
 
 export async function executions(query = "") {
   const wanted = new URLSearchParams(query);
-  const [workflows, clients] = await Promise.all([all("/workflows", "workflows", 500), clientsOf()]);
+  const parentId = wanted.get("parent_id");
+  const [workflows, clients, kinds] = await Promise.all([all("/workflows", "workflows", 500), clientsOf(), parentId ? kindsIn(parentId) : new Map()]);
   const names = new Map(workflows.map((each) => [each.id, each.name]));
   const fields = fieldsOf(wanted, { names, clients, turn });
   const area = h("div");
@@ -79,7 +81,7 @@ export async function executions(query = "") {
   function draw() {
     list.show(rows.map((each) => [each.id, [
       h("a", { href: `#/executions/${each.id}` }, `#${each.id}`), h("a", { href: `#/workflows/${each.workflow_id}` }, names.get(each.workflow_id) ?? `workflow ${each.workflow_id}`),
-      badge(each.status), each.waiting_for ?? each.error?.message?.split("\n")[0]?.slice(0, 120) ?? (each.parent_id ? `item ${each.parent_item} of #${each.parent_id}` : ""), each.mode, when(each.created_at), seconds(each.execution_time)]]));
+      badge(each.status), each.waiting_for ?? each.error?.message?.split("\n")[0]?.slice(0, 120) ?? (each.parent_id ? `#${each.parent_id} ${placeOf(each, kinds)}` : ""), each.mode, when(each.created_at), seconds(each.execution_time)]]));
     arrange(area, [rows.length ? list.element : empty("No execution is like this.", conditions().length ? "Choose other filters." : "Run a workflow.")]);
   }
   await load();
