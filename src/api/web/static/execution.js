@@ -8,7 +8,7 @@ import { kindsIn, placeOf } from "./parents.js";
 import { Timeline } from "./timeline.js";
 
 const FINAL = ["completed", "failed", "stopped"];
-const RERUNS = 5; // shown
+const RERUNS = 5; // shown, and a link to all of them where there are more
 const STARTERS = ["map", "workflow"]; // kinds that start executions, as tools are of any kind
 
 export async function execution(id) {
@@ -123,7 +123,7 @@ class Run {
   }
 
   async findReruns() {
-    this.reruns = (await get(`/executions?origin_id=${this.id}&limit=${RERUNS}&count_to=1`)).executions;
+    this.reruns = (await get(`/executions?origin_id=${this.id}&limit=${RERUNS + 1}&count_to=1`)).executions;
     this.later();
   }
 
@@ -187,9 +187,15 @@ class Run {
       ["Started by", found.parent_id ? h("span", null, h("a", { href: `#/executions/${found.parent_id}` }, `#${found.parent_id}`), ` ${placeOf(found, this.kinds)}`) : ""],
       ["Has started", this.startedLink()],
       ["Again from", found.origin_id ? h("a", { href: `#/executions/${found.origin_id}` }, `#${found.origin_id}`) : ""],
-      ["Run again as", this.reruns.length ? h("span", null, this.reruns.map((each, place) => [place ? " " : "", h("a", { href: `#/executions/${each.id}` }, `#${each.id}`)])) : ""], ["Task", h("span", { class: "mono" }, found.task_id)],
+      ["Run again as", this.rerunLinks()], ["Task", h("span", { class: "mono" }, found.task_id)],
     ]));
     this.drawError();
+  }
+
+  rerunLinks() {
+    if (!this.reruns.length) return "";
+    const rest = this.reruns.length > RERUNS ? h("a", { href: `#/executions?origin_id=${this.id}` }, "all") : null;
+    return h("span", null, this.reruns.slice(0, RERUNS).map((each) => [h("a", { href: `#/executions/${each.id}` }, `#${each.id}`), " "]), rest);
   }
 
   startedLink() {

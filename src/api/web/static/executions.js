@@ -67,7 +67,7 @@ export async function executions(query = "") {
   async function load() {
     const [mine, limit] = [asked += 1, room];
     const parts = [...conditions(), ["limit", limit], ["count_to", COUNTED]];
-    if (!parts.some(([name]) => name === "top_level" || name === "parent_id")) parts.push(["top_level", "true"]);
+    if (!parts.some(([name]) => ["top_level", "parent_id", "origin_id"].includes(name))) parts.push(["top_level", "true"]);
     const page = await get(`/executions?${new URLSearchParams(parts)}`);
     await atRest();
     if (mine < answered) return; // what was asked for later was faster
