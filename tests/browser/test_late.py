@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
 
 from playwright.sync_api import APIResponse, Page, Route, WebSocketRoute, expect
 
@@ -34,6 +35,7 @@ def held(page: Page, address: str) -> Iterator[None]:
 
     page.route(place, take, times=1)
     yield
+    page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
     page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
     page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
     page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
@@ -175,3 +177,25 @@ def test_who_has_started_a_run_is_told_with_its_place(server: Server, visit: Vis
     expect(page.get_by_text("at each, item 0")).to_be_visible()
     page.get_by_role("link", name=f"#{parent_id}", exact=True).click()
     expect(page.get_by_role("link", name="4 executions", exact=True)).to_be_visible()
+
+
+def test_no_filter_of_an_address_is_dropped(server: Server, visit: Visit) -> None:
+    document = line(transform(x=1), name="archived before it was looked for")
+    archived, other = save(server, document), save(server, line(transform(x=1), name="pressed"))
+    execution_id = start(server, archived)
+    start(server, other)
+    _, found = server.request("GET", f"/executions/{execution_id}")
+    server.request("DELETE", f"/workflows/{archived}")
+    page = visit("#/health")
+    page.route("**/clients?*", lambda route: route.abort("connectionrefused"))
+    before = found["created_at"]
+
+    page.goto(page.url.replace("#/health", f"#/executions?workflow_id={archived}"))
+    expect(page.locator("main tbody tr")).to_have_count(1)
+    expect(page.get_by_label("Workflow")).to_have_value(str(archived))
+    expect(page.locator("#toast")).to_contain_text("The clients cannot be shown")
+    with page.expect_request(re.compile(r"/executions\?")) as asked:
+        page.goto(page.url.replace(f"workflow_id={archived}", f"client_id=999&created_from={quote(before)}"))
+
+    expect(page.get_by_text("No execution is like this.")).to_be_visible()
+    assert {"client_id": ["999"], "created_from": [before]}.items() <= parse_qs(urlsplit(asked.value.url).query).items()

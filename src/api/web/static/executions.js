@@ -1,7 +1,7 @@
 // Executions: filtered, searched, and kept up to date as they happen.
 
 import { all, get, onNews } from "./api.js";
-import { arrange, atRest, badge, empty, h, lasting, seconds, when } from "./dom.js";
+import { arrange, atRest, badge, empty, h, lasting, seconds, toast, when } from "./dom.js";
 import { kindsIn, placeOf } from "./parents.js";
 
 const STATUSES = ["queued", "running", "waiting", "paused", "completed", "failed", "stopped"];
@@ -89,18 +89,29 @@ export async function executions(query = "") {
     given.map(([name, value]) => h("p", { class: "hint" }, `${ORIGINS[name](value)} `, h("a", { href: "#/executions" }, "Show all"))), h("section", { class: "panel" }, area), h("div", null, more)] };
 }
 
-// Not for every key to see.
+// Not for every key to see. Where they do not come, the list does all the same.
 async function clientsOf() {
-  const { scopes, client_slug: slug } = await get("/sign-in");
-  return scopes.includes("admin") && !slug ? all("/clients", "clients", 500) : [];
+  try {
+    const { scopes, client_slug: slug } = await get("/sign-in");
+    return scopes.includes("admin") && !slug ? await all("/clients", "clients", 500) : [];
+  } catch (error) {
+    toast(`The clients cannot be shown: ${error.message}`);
+    return [];
+  }
+}
+
+// What an address asks for holds, though it cannot be chosen: of a workflow that is archived, of a client not to be seen.
+function withGiven(pairs, given, label) {
+  return !given || pairs.some(([value]) => String(value) === given) ? pairs : [...pairs, [given, `${label.toLowerCase()} ${given}`]];
 }
 
 function fieldsOf(wanted, { names, clients, turn }) {
   const choice = (name, label, none, pairs) => h("select", { "aria-label": label, name, onchange: turn }, h("option", { value: "" }, none),
-    pairs.map(([value, word]) => h("option", { value, selected: String(value) === wanted.get(name) }, word)));
-  const moment = (name, label) => h("label", null, label, h("input", { type: "datetime-local", name, value: localOf(wanted.get(name)), onchange: turn }));
+    withGiven(pairs, wanted.get(name), label).map(([value, word]) => h("option", { value, selected: String(value) === wanted.get(name) }, word)));
+  const exact = new Map(["created_from", "created_before"].map((name) => [name, wanted.get(name) ?? ""])); // finer than a field shows
+  const moment = (name, label) => h("label", null, label, h("input", { type: "datetime-local", name, value: localOf(wanted.get(name)), onchange: (event) => { exact.set(name, momentOf(event.target.value)); turn(); } }));
   const first = [choice("status", "Status", "Any status", STATUSES.map((each) => [each, each])), choice("workflow_id", "Workflow", "Any workflow", [...names])];
-  const client = clients.length ? choice("client_id", "Client", "Any client", clients.map((each) => [each.id, each.slug])) : null;
+  const client = clients.length || wanted.get("client_id") ? choice("client_id", "Client", "Any client", clients.map((each) => [each.id, each.slug])) : null;
   const error = h("input", { type: "search", name: "error_type", "aria-label": "Type of error", placeholder: "Type of error", maxlength: 200, value: wanted.get("error_type") ?? "", onchange: turn });
   const times = [moment("created_from", "Created from"), moment("created_before", "Created before")];
   const below = h("input", { type: "checkbox", checked: wanted.get("top_level") === "false", onchange: turn });
@@ -108,7 +119,7 @@ function fieldsOf(wanted, { names, clients, turn }) {
   const rest = h("details", { open: isUsed }, h("summary", null, "More filters"), h("div", { class: "filters" }, client, error, times,
     h("label", { class: "tick" }, below, "Also what other executions have started")));
   const texts = [...first, client, error].filter(Boolean);
-  const read = () => [...texts.map((each) => [each.name, each.value.trim()]), ...times.map((each) => [each.control.name, momentOf(each.control.value)]),
+  const read = () => [...texts.map((each) => [each.name, each.value.trim()]), ...exact,
     ["top_level", below.checked ? "false" : ""]].filter(([, value]) => value);
   return { first, rest, read };
 }
