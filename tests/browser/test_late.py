@@ -146,9 +146,9 @@ def test_an_answered_review_does_not_come_back(server: Server, visit: Visit) -> 
 
 
 def test_what_a_run_has_started_is_counted_to_the_end(server: Server, visit: Visit, tmp_path: Path) -> None:
-    graphs = [line(transform(x=each))["graph_definition"] for each in ("{{ 1 // 0 }}", 1)]
-    first = {"id": "first", "type": "map", "items": "[1]", "on_error": "collect", "graph": graphs[0]}
-    second = {"id": "second", "type": "map", "items": "[1, 2]", "graph": graphs[1]}
+    inner = line(transform(x="{{ 1 // 0 }}"))["graph_definition"]
+    first = {"id": "first", "type": "map", "items": "[1]", "on_error": "collect", "graph": inner}
+    second = {**first, "id": "second", "items": "[1, 2]"}
     workflow_id = save(server, line(first, step("between"), second, name="two maps"))
     page = visit(f"#/executions/{start(server, workflow_id, {'folder': str(tmp_path)}, wait=False)}")
     expect(page.locator('[data-node="between"]')).to_have_attribute("data-state", "running")
@@ -157,7 +157,7 @@ def test_what_a_run_has_started_is_counted_to_the_end(server: Server, visit: Vis
 
     let(tmp_path, "between")
 
-    expect(page.get_by_text("3 executions (2 completed)")).to_be_visible()
+    expect(page.get_by_text("3 executions (0 completed)")).to_be_visible()
 
 
 def test_who_has_started_a_run_is_told_with_its_place(server: Server, visit: Visit) -> None:
