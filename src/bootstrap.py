@@ -35,6 +35,7 @@ from src.runtime.keyring import Keyring
 from src.runtime.keys import Keys
 from src.runtime.leases import Leases, recover
 from src.runtime.ledger import Ledger
+from src.runtime.legacies import Legacies
 from src.runtime.live.parts import Live, make_live
 from src.runtime.live.signals import Signals
 from src.runtime.metrics import Metrics
@@ -131,7 +132,9 @@ def build(
         dispatcher=running.dispatcher,
         clients=clients,
         executions=executions,
-        reruns=Reruns(database, executions, running.store, queue, switch.queued_as, changed),
+        reruns=Reruns(
+            database, executions, Legacies(database, nodes.workflows), running.store, queue, switch.queued_as, changed
+        ),
         schedules=Schedules(database, executions, credentials_of=vault.of_client),
         control=_control(ground, queueing),
         reviews=_reviews(ground, wakes, vault),

@@ -1,7 +1,6 @@
 """Rows of an earlier execution in a new one: of nodes that need not run again, and of what its children have done."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,18 +10,19 @@ from sqlalchemy import (
     Label,
     Select,
     SQLColumnExpression,
-    and_,
     exists,
     func,
     insert,
     literal,
     select,
 )
+from sqlalchemy.orm import aliased
 
 from src.core.status import AttemptStatus, Status
 from src.models import Base, ChainOfWork, Execution
 from src.models.columns import new_uuid
 from src.runtime.audit import asked
+from src.runtime.families import family
 from src.runtime.queue import FOR_TURN
 
 SETTLED = (AttemptStatus.SUCCESS, AttemptStatus.FAILED)
@@ -38,80 +38,81 @@ BY_ITEM = ("map", "workflow")
 """Kinds that start the same children again, in the same places, where they see the same context."""
 
 
-@dataclass(frozen=True, slots=True)
-class Legacy:
-    """What of an earlier execution stands in a new one."""
-
-    origin_id: int
-    standing: Collection[str]
-    """The nodes that do not run again."""
-    children: "Sequence[Legacy]" = ()
-    """Of those below the other nodes that have not completed: what they had done by then."""
-
-
-def settled(execution_id: int) -> Select[Any]:
-    which = (ChainOfWork.execution_id == execution_id, ChainOfWork.status.in_(SETTLED))
-    return select(*ChainOfWork.__table__.columns).where(*which).order_by(ChainOfWork.id)
-
-
-def unfinished_children(legacy: Legacy) -> "Select[*tuple[Any, ...]]":
-    """Those that did not complete, and had done something that can stand."""
-    columns = (Execution.id, Execution.workflow_id, Execution.workflow_version, Execution.subgraph)
-    has_done = exists().where(ChainOfWork.execution_id == Execution.id, ChainOfWork.status == AttemptStatus.SUCCESS)
-    ended = Execution.status.in_((Status.FAILED, Status.STOPPED))
-    return select(*columns).where(_is_below_again(legacy), ended, has_done).order_by(Execution.parent_item)
+PIECE = 1000
+"""Ids that a statement names."""
+Legacy = Sequence[Mapping[int, Sequence[int]]]
+"""What of an execution stands in a new one, by level: itself, those of its children that have not completed and go on,
+those of theirs, and so on. Of each, by its id, the ids of the attempts that stand.
+"""
 
 
 def take_over(connection: Connection, legacy: Legacy, execution_id: int) -> None:
-    """Each row as the first attempt of its node, written under no claim."""
-    ids = [row.id for row in connection.execute(settled(legacy.origin_id)) if row.node_id in legacy.standing]
-    if ids:
-        _copy(connection, ChainOfWork, _as_first_attempts(literal(execution_id)).where(ChainOfWork.id.in_(ids)))
+    """What stands of the origin of `execution_id`, and of those below it that go on: as new children that wait for
+    their turn. Each attempt becomes the first one of its node, written under no claim.
+    """
+    head, *below = legacy
+    _take_over_attempts(connection, head, execution_id)
+    for level in below:
+        for ids in pieces(level):
+            _go_on(connection, ids, execution_id)
+        _take_over_attempts(connection, level, execution_id)
 
 
-def take_over_children(connection: Connection, legacy: Legacy, execution_id: int) -> None:
-    """As children that are there when the nodes run again that start them: a child is started where there is none."""
-    _take_over_completed(connection, legacy, execution_id)
-    for child in legacy.children:
-        child_id = _go_on(connection, child, execution_id)
-        take_over(connection, child, child_id)
-        take_over_children(connection, child, child_id)
+def take_over_completed(connection: Connection, execution_id: int) -> None:
+    """What has completed below the nodes that run again, as children that are there when they do: a child is started
+    where there is none. They have no times of their own: they did not run.
+    """
+    new = aliased(Execution)
+    own = _own_of_a_child(new.id, status=Status.COMPLETED, completed_at=datetime.now(UTC))
+    rows = select(Execution.id.label("origin_id"), *OF_A_CHILD, Execution.result, *own)
+    rows = rows.join(new, new.origin_id == Execution.parent_id).where(new.id.in_(_unfinished(execution_id)))
+    completed = rows.where(Execution.status == Status.COMPLETED, *_is_started_again(new.id))
+    _copy(connection, Execution, completed.order_by(new.id, Execution.parent_item))
+    attempts = _as_first_attempts(new.id).join(new, new.origin_id == ChainOfWork.execution_id)
+    its = (new.parent_id.in_(_unfinished(execution_id)), new.status == Status.COMPLETED)
+    _copy(connection, ChainOfWork, attempts.where(*its, ChainOfWork.status.in_(SETTLED)))
 
 
-def _take_over_completed(connection: Connection, legacy: Legacy, execution_id: int) -> None:
-    """They have no times of their own: they did not run."""
-    own = _own_of_a_child(execution_id, status=Status.COMPLETED, completed_at=datetime.now(UTC))
-    completed = select(Execution.id.label("origin_id"), *OF_A_CHILD, Execution.result, *own)
-    completed = completed.where(_is_below_again(legacy), Execution.status == Status.COMPLETED)
-    _copy(connection, Execution, completed.order_by(Execution.parent_item))
-    children = (Execution.parent_id == execution_id, ChainOfWork.status.in_(SETTLED))
-    its = Execution.origin_id == ChainOfWork.execution_id
-    _copy(connection, ChainOfWork, _as_first_attempts(Execution.id).join(Execution, its).where(*children))
+def pieces(ids: Collection[int]) -> Iterator[list[int]]:
+    listed = list(ids)
+    for start in range(0, len(listed), PIECE):
+        yield listed[start : start + PIECE]
 
 
-def _go_on(connection: Connection, child: Legacy, parent_id: int) -> int:
-    """A new child that waits for its turn; answers its id."""
-    own = _own_of_a_child(parent_id, status=Status.WAITING, waiting_for=FOR_TURN)
-    rows = select(Execution.id.label("origin_id"), *OF_A_CHILD, *own).where(Execution.id == child.origin_id)
-    names = [column.name for column in rows.selected_columns]
-    return connection.execute(insert(Execution).from_select(names, rows).returning(Execution.id)).scalar_one()
+def _take_over_attempts(connection: Connection, level: Mapping[int, Sequence[int]], execution_id: int) -> None:
+    new = aliased(Execution)
+    rows = _as_first_attempts(new.id).join(new, new.origin_id == ChainOfWork.execution_id)
+    rows = rows.where(new.id.in_(_unfinished(execution_id)))
+    for ids in pieces([each for attempts in level.values() for each in attempts]):
+        _copy(connection, ChainOfWork, rows.where(ChainOfWork.id.in_(ids)))
 
 
-def _is_below_again(legacy: Legacy) -> ColumnElement[bool]:
-    """A child of a node that runs again, and starts it again."""
-    again = select(ChainOfWork.node_id).where(
-        ChainOfWork.execution_id == legacy.origin_id,
-        ChainOfWork.node_type.in_(BY_ITEM),
-        ChainOfWork.node_id.not_in(legacy.standing),
-    )
-    return and_(Execution.parent_id == legacy.origin_id, Execution.parent_node_id.in_(again))
+def _go_on(connection: Connection, ids: Sequence[int], execution_id: int) -> None:
+    new = aliased(Execution)
+    own = _own_of_a_child(new.id, status=Status.WAITING, waiting_for=FOR_TURN)
+    rows = select(Execution.id.label("origin_id"), *OF_A_CHILD, *own).where(Execution.id.in_(ids))
+    rows = rows.join(new, new.origin_id == Execution.parent_id).where(new.id.in_(_unfinished(execution_id)))
+    _copy(connection, Execution, rows.order_by(new.id, Execution.parent_item))
 
 
-def _own_of_a_child(parent_id: int, **values: object) -> list[Label[Any]]:
-    values |= {"parent_id": parent_id, "created_at": datetime.now(UTC), **asked()._asdict()}
+def _unfinished(execution_id: int) -> Select[tuple[int]]:
+    """It, and what goes on below it."""
+    return family(Execution.id == execution_id)
+
+
+def _is_started_again(parent_id: SQLColumnExpression[int]) -> tuple[ColumnElement[bool], ...]:
+    """A child of a node that starts the same ones again, and has no result in the new parent."""
+    same_node = ChainOfWork.node_id == Execution.parent_node_id
+    was = exists().where(ChainOfWork.execution_id == Execution.parent_id, same_node, ChainOfWork.node_type.in_(BY_ITEM))
+    stands = exists().where(ChainOfWork.execution_id == parent_id, same_node, ChainOfWork.status.in_(SETTLED))
+    return was, ~stands
+
+
+def _own_of_a_child(parent_id: SQLColumnExpression[int], **values: object) -> list[Label[Any]]:
+    values |= {"created_at": datetime.now(UTC), **asked()._asdict()}
     columns = Execution.__table__.columns
     own = [literal(value, columns[name].type).label(name) for name, value in values.items()]
-    return [*own, new_uuid().label("task_id")]
+    return [*own, parent_id.label("parent_id"), new_uuid().label("task_id")]
 
 
 def _as_first_attempts(execution_id: SQLColumnExpression[int]) -> Select[Any]:

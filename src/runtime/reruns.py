@@ -1,23 +1,24 @@
 """New executions from earlier ones: what has ended there stands, as rows that say where they come from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, update
 
-from src.core.errors import KeyTaken, NotAllowed, NotFound
+from src.core.errors import KeyTaken, NotAllowed
 from src.core.outcome import Context
-from src.core.rerun import Ended, taken_over
 from src.core.status import Mode, Status
 from src.core.values import plain_object
 from src.database import Database
 from src.models import Execution
 from src.runtime.audit import note
 from src.runtime.executions import Executions, Found
-from src.runtime.inheritance import Legacy, settled, take_over, take_over_children, unfinished_children
+from src.runtime.families import add_events, stop
+from src.runtime.inheritance import Legacy, take_over, take_over_completed
+from src.runtime.leases import STOPPED
+from src.runtime.legacies import Legacies
 from src.runtime.queue import Priority, Queue
-from src.runtime.rows import outcome_of
 from src.runtime.store import NewExecution, SqlStore
 
 RETRIED, RERUN = "execution.retried", "execution.rerun"
@@ -27,6 +28,7 @@ RETRIED, RERUN = "execution.retried", "execution.rerun"
 class Reruns:
     database: Database
     executions: Executions
+    legacies: Legacies
     store: SqlStore
     queue: Queue
     queued_as: Mode
@@ -34,9 +36,8 @@ class Reruns:
     """Told of the executions that there are now, for those who watch."""
 
     def retry(self, execution_id: int, *, idempotency_key: str | None = None) -> int:
-        """Run again what has failed, and what comes after it; answers the new execution. Of a node that has started
-        others, those that have completed stand,
-        and the others go on from what they had done.
+        """Run again what has failed, and what comes after it; answers the new execution. Of what it had started, what
+        has completed stands, and the rest goes on from what it had done.
 
         Raises:
             NotFound
@@ -52,7 +53,8 @@ class Reruns:
             return earlier
         error = found.row.error or {}
         new = self._order(found, found.row.workflow_version, {}).under(idempotency_key, request)
-        return self._start(RETRIED, found, new, None, error.get("node_id"))
+        self._end_what_is_left(execution_id)
+        return self._start(RETRIED, found, new, self.legacies.of_retry(found.row), error.get("node_id"))
 
     def rerun(
         self,
@@ -86,7 +88,8 @@ class Reruns:
             return earlier
         pinned = self.executions.workflows.pinned(found.row.workflow_id)
         new = self._order(found, pinned.version if latest else found.row.workflow_version, patch)
-        return self._start(RERUN, found, new.under(idempotency_key, request), from_node, from_node)
+        legacy = self.legacies.of_rerun(found.row, new.workflow_version, from_node)
+        return self._start(RERUN, found, new.under(idempotency_key, request), legacy, from_node)
 
     def _order(self, found: Found, version: int, patch: Context) -> NewExecution:
         origin = found.row
@@ -99,10 +102,15 @@ class Reruns:
             is_held=self.executions.workflows.pinned(origin.workflow_id).paused_at is not None,
         )
 
-    def _start(
-        self, action: str, found: Found, new: NewExecution, from_node: str | None, origin_node: str | None
-    ) -> int:
-        legacy = self._legacy(found.row, new.workflow_version, from_node)
+    def _end_what_is_left(self, execution_id: int) -> None:
+        """A run that has failed may have children that nobody has stopped yet: they would go on beside the new ones."""
+        with self.database.write("rerun") as connection:
+            stopped = stop(connection, Execution.parent_id == execution_id)
+            add_events(connection, dict.fromkeys(stopped, STOPPED))
+        if stopped:
+            self.changed(*stopped)
+
+    def _start(self, action: str, found: Found, new: NewExecution, legacy: Legacy, origin_node: str | None) -> int:
         try:
             execution_id = self._write(action, found.row, new, origin_node, legacy)
         except KeyTaken as taken:
@@ -110,26 +118,6 @@ class Reruns:
         self.queue.ring(execution_id)
         self.changed(execution_id)
         return execution_id
-
-    def _legacy(self, origin: Row[Any], version: int, from_node: str | None = None) -> Legacy:
-        """Raises RerunRefused."""
-        graph = self.executions.workflows.graph(origin.workflow_id, version, origin.subgraph)
-        legacy = Legacy(origin.id, set(taken_over(graph, self._ended(origin.id), from_node)))
-        return legacy if from_node else replace(legacy, children=self._unfinished_children(legacy))
-
-    def _unfinished_children(self, legacy: Legacy) -> list[Legacy]:
-        with self.database.read() as connection:
-            rows = connection.execute(unfinished_children(legacy)).all()
-        return [self._legacy(row, row.workflow_version) for row in rows if self._is_current(row)]
-
-    def _is_current(self, child: Row[Any]) -> bool:
-        """A called workflow that has been mended since is called anew, from its start."""
-        if child.subgraph is not None:
-            return True
-        try:
-            return bool(self.executions.workflows.pinned(child.workflow_id).version == child.workflow_version)
-        except NotFound:
-            return False
 
     def _write(self, action: str, origin: Row[Any], new: NewExecution, origin_node: str | None, legacy: Legacy) -> int:
         with self.database.write("rerun") as connection:
@@ -139,11 +127,6 @@ class Reruns:
             connection.execute(update(Execution).where(Execution.id == execution_id).values(**values))
             take_over(connection, legacy, execution_id)
             if action == RETRIED:
-                take_over_children(connection, legacy, execution_id)
+                take_over_completed(connection, execution_id)
             note(connection, action, f"execution/{origin.id}")
         return execution_id
-
-    def _ended(self, execution_id: int) -> list[Ended]:
-        with self.database.read() as connection:
-            rows = connection.execute(settled(execution_id)).all()
-        return [Ended(row.node_id, row.node_type, outcome_of(row, {})) for row in rows]

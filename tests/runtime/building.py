@@ -21,7 +21,7 @@ from src.models import ChainOfWork, Client, Execution
 from src.nodes import InstalledKinds
 from src.nova import Nova
 from src.runtime.executions import Found
-from src.runtime.inheritance import Legacy, take_over_children
+from src.runtime.inheritance import take_over_completed
 from src.runtime.leases import Leases
 from src.runtime.ledger import Ledger
 from src.runtime.store import NewExecution, SqlStore
@@ -175,10 +175,10 @@ def add_failed_map(database: Database, workflow_id: int, count: int, context: Co
     times = {"started_at": past, "timestamp": past, "execution_time": 1.0}
     child = {**failed, "status": Status.COMPLETED, "started_at": past, "parent_node_id": "each"}
     with database.write() as connection:
-        origin, retry = (
-            connection.execute(insert(Execution).values(**failed, task_id=name).returning(Execution.id)).scalar_one()
-            for name in ("origin", "retry")
-        )
+        new = insert(Execution).returning(Execution.id)
+        origin = connection.execute(new.values(**failed, task_id="origin")).scalar_one()
+        queued = {**row, "status": Status.QUEUED, "created_at": past, "origin_id": origin}
+        retry = connection.execute(new.values(**queued, task_id="retry")).scalar_one()
         connection.execute(insert(ChainOfWork).values(**node, **times, execution_id=origin))
         places = [{"parent_id": origin, "parent_item": item, "task_id": f"child {item}"} for item in range(count)]
         connection.execute(insert(Execution), [{**child, **place} for place in places])
@@ -187,9 +187,9 @@ def add_failed_map(database: Database, workflow_id: int, count: int, context: Co
 
 def add_taken_over(database: Database, workflow_id: int, count: int) -> None:
     """So many children that a retry has taken over."""
-    origin, retry = add_failed_map(database, workflow_id, count, {})
+    _, retry = add_failed_map(database, workflow_id, count, {})
     with database.write() as connection:
-        take_over_children(connection, Legacy(origin, ()), retry)
+        take_over_completed(connection, retry)
 
 
 def eventually(condition: Callable[[], object], *, seconds: float = 20.0, what: str = "the condition") -> None:

@@ -23,6 +23,7 @@ from src.runtime.control import Control
 from src.runtime.executions import Executions
 from src.runtime.history import past_of
 from src.runtime.leases import recover
+from src.runtime.legacies import Legacies
 from src.runtime.queue import Queue
 from src.runtime.reruns import Reruns
 from src.runtime.reviews import Answer, Reviews
@@ -68,7 +69,8 @@ class Rows:
         self._rows = SqlStore(
             self._database, parts.ledger, parts.leases, self._workflows.graph, settled=self._settled, tend=self._tend
         )
-        self._reruns = Reruns(self._database, self._executions, self._rows, queue, Mode.INLINE)
+        legacies = Legacies(self._database, self._workflows)
+        self._reruns = Reruns(self._database, self._executions, legacies, self._rows, queue, Mode.INLINE)
         self.store = Mortal(self._rows)
 
     def _settled(self, claim: Claim, verdict: Verdict) -> None:
