@@ -53,6 +53,7 @@ def _watch_over(parts: Nova, consumer: Any) -> None:
         queues=[queue.name for queue in consumer.task_consumer.queues],
         count_heard=lambda: state.all_total_count[0],
         is_idle=lambda: not state.active_requests,
+        definition=parts.workflows.definition,
     )
     parts.metrics.figures.gauges["worker_pool_used"] = lambda: len(state.active_requests)
     parts.metrics.figures.gauges["worker_pool_size"] = lambda: consumer.controller.concurrency

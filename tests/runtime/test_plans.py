@@ -13,9 +13,11 @@ from sqlalchemy import event
 from src.core.schedule import CatchUp, Overlap
 from src.nova import Nova
 from src.runtime.cron import Cron
+from src.runtime.queue import DEFAULT_QUEUE
 from src.runtime.schedules import ScheduleDraft
 from src.runtime.store import NewExecution
 from src.runtime.workflows import Draft
+from src.workers.watchdog import Watchdog
 from tests.runtime.building import change, graph, running
 
 READ = re.compile(r"(?:SEARCH|SCAN) executions\w* ?(.*)")
@@ -71,4 +73,33 @@ def test_a_sweep_reads_what_has_not_ended(nova: Nova, bounded: NewExecution) -> 
     by = read_by(nova, nova.sweeper.sweep)
 
     assert len(nova.executions.ids()) == 1, "it was due"
+    assert not any(OF_ALL.fullmatch(each) for each in by), by
+
+
+def test_a_bound_that_is_changed_and_a_workflow_that_goes_on_read_what_has_not_ended(
+    nova: Nova, bounded: NewExecution
+) -> None:
+    def act() -> None:
+        nova.clients.change("acme", max_concurrent=3)
+        nova.control.resume_workflow(bounded.workflow_id)
+
+    by = read_by(nova, act)
+
+    assert by
+    assert not any(OF_ALL.fullmatch(each) for each in by), by
+
+
+def test_the_watchdog_reads_what_has_not_ended(nova: Nova) -> None:
+    watchdog = Watchdog(
+        nova.database,
+        seconds=-1.0,
+        queues=[DEFAULT_QUEUE],
+        count_heard=lambda: 0,
+        is_idle=lambda: True,
+        definition=nova.workflows.definition,
+    )
+
+    by = read_by(nova, watchdog.is_deaf)
+
+    assert by
     assert not any(OF_ALL.fullmatch(each) for each in by), by

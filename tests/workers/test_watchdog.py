@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from src.core.status import Mode
 from src.runtime.broker import Broker, make_celery
 from src.runtime.queue import DEFAULT_QUEUE
+from src.runtime.store import NewExecution
+from src.runtime.workflows import Draft
 from src.workers.watchdog import EXIT_CODE, Watchdog
 from tests.end_to_end.fleet import END_SECONDS, fleet
-from tests.runtime.building import HANDED_OFF, Parts, change, completed, eventually, parts
+from tests.runtime.building import PLAIN, Parts, add_client, change, claimed, completed, eventually, parts
 
 DEAF_SECONDS = 120.0
 
@@ -55,18 +58,23 @@ def watchdog(made: Parts, ear: Ear, clock: Clock) -> Watchdog:
         queues=[DEFAULT_QUEUE],
         count_heard=lambda: ear.heard,
         is_idle=lambda: ear.is_idle,
+        definition=made.workflows.definition,
         clock=clock,
     )
 
 
-def leave_waiting(made: Parts, *, queue: str | None = None, rung: bool = True) -> None:
+def leave_waiting(made: Parts, new: NewExecution | None = None, *, queue: str | None = None, rung: bool = True) -> None:
     """An execution that has been in the queue for an hour."""
-    claim = made.claimed()
-    made.store.release(claim, HANDED_OFF)
-    made.store.forget(claim)
+    new = new or order(made, "plain", {})
+    execution_id = made.store.enqueue(new, mode=Mode.CELERY)
     now = "datetime('now', '-1 hour')" if made.database.is_sqlite else "now() - interval '1 hour'"
     values = f"queued_at = {now}, rung_at = {'queued_at' if rung else 'NULL'}, queue = :queue"
-    change(made.database, f"UPDATE executions SET {values} WHERE id = :id", id=claim.execution_id, queue=queue)
+    change(made.database, f"UPDATE executions SET {values} WHERE id = :id", id=execution_id, queue=queue)
+
+
+def order(made: Parts, workflow: str, policy: dict[str, int], client_id: int | None = None) -> NewExecution:
+    workflow_id = made.workflows.keep(Draft(workflow, PLAIN | policy))
+    return NewExecution(workflow_id, 1, {}, client_id=client_id)
 
 
 def test_who_hears_nothing_while_work_waits_is_deaf(made: Parts, watchdog: Watchdog, clock: Clock) -> None:
@@ -102,17 +110,35 @@ def test_who_is_busy_is_not(made: Parts, watchdog: Watchdog, clock: Clock, ear: 
     assert not watchdog.is_deaf()
 
 
-def test_work_that_waits_for_another_run_of_its_workflow_does_not_make_it_deaf(
-    made: Parts, watchdog: Watchdog, clock: Clock
+@pytest.mark.parametrize(
+    ("workflows", "policy", "client_bound", "is_deaf"),
+    [
+        (["one", "one"], {"max_concurrent": 1}, None, False),
+        (["one", "other"], {}, 1, False),
+        (["one", "one"], {}, None, True),
+        (["one", "other"], {"max_concurrent": 1}, None, True),
+    ],
+    ids=["of a bounded workflow", "for a bounded client", "of the same without bounds", "of another for the same"],
+)
+def test_work_that_waits_for_another_run_makes_it_deaf_only_where_no_bound_holds_it_back(
+    made: Parts,
+    watchdog: Watchdog,
+    clock: Clock,
+    workflows: list[str],
+    policy: dict[str, int],
+    client_bound: int | None,
+    is_deaf: bool,
 ) -> None:
-    leave_waiting(made)
-    goes_on = made.claimed()
+    client_id = add_client(made.database, "acme")
+    change(made.database, "UPDATE clients SET max_concurrent = :bound", bound=client_bound)
+    goes_on = claimed(made.store.claim(made.store.create(order(made, workflows[0], policy, client_id))))
+    leave_waiting(made, order(made, workflows[1], policy, client_id))
 
     clock.seconds += DEAF_SECONDS + 1
     while_it_goes_on = watchdog.is_deaf()
     made.store.settle(goes_on, completed(), [])
 
-    assert (while_it_goes_on, watchdog.is_deaf()) == (False, True)
+    assert (while_it_goes_on, watchdog.is_deaf()) == (is_deaf, True)
 
 
 @pytest.mark.parametrize("left", [{"queue": "analyst"}, {"rung": False}], ids=["of other queues", "nobody told of"])
