@@ -1,10 +1,11 @@
 """React Flow: from `source`, `target` and `data` to the native form. What the editor keeps for itself is dropped."""
 
-from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from src.core.errors import escape_pointer
+from src.core.review import APPROVE, REJECT
 from src.formats.draft import Draft, Findings, blank, quoted, same
 from src.formats.envelope import Layer
 
@@ -40,7 +41,13 @@ _LOST = {
     "parentNode": "not carried over: a group is not a graph of its own",
 }
 _ENDS = (("from", "source"), ("to", "target"))
-_BRANCHES = frozenset({"true", "false", "yes", "no", "approve", "reject", "error"})
+_ERROR = "error"
+_BRANCHES = frozenset({"true", "false", "yes", "no", APPROVE, REJECT, _ERROR})
+_SIDES = frozenset({"top", "right", "bottom", "left"})
+_USUAL = ("condition", "data/condition")
+"""Where the branch of an edge stands, the first that is there."""
+_BY_HANDLE = ("condition", "sourceHandle", "data/condition", "label")
+_BY_LABEL = ("condition", "data/condition", "label", "sourceHandle")
 
 
 def is_react_flow(graph: Layer, nodes: Iterable[Draft], edges: Iterable[Draft]) -> bool:
@@ -52,16 +59,73 @@ def is_react_flow(graph: Layer, nodes: Iterable[Draft], edges: Iterable[Draft]) 
 
 
 def read_react_flow(nodes: Iterable[Draft], edges: Iterable[Draft], findings: Findings) -> None:
-    kinds: dict[str, object] = {}
+    by_id: dict[str, Draft] = {}
     for node in nodes:
         _read_node(node, findings)
         if isinstance(node.fields.get("id"), str):
-            kinds[node.fields["id"]] = node.fields.get("type")
+            by_id[node.fields["id"]] = node
     drawn = [edge for edge in edges if "source" in edge.fields or "target" in edge.fields]
-    ways = Counter(source for edge in drawn if isinstance(source := edge.fields.get("source"), str))
-    deciders = {each for each, kind in kinds.items() if kind == "decision" or (kind == "review" and ways[each] > 1)}
+    ways: dict[str, list[Draft]] = defaultdict(list)
     for edge in drawn:
-        _read_edge(edge, deciders, findings)
+        ways[_source(edge)].append(edge)
+    places = {source: _places(by_id[source], out, findings) for source, out in ways.items() if source in by_id}
+    for edge in drawn:
+        _read_edge(edge, places.get(_source(edge), _USUAL), findings)
+
+
+def _source(edge: Draft) -> str:
+    source = edge.fields.get("from", edge.fields.get("source"))
+    return source if isinstance(source, str) else ""
+
+
+def _places(node: Draft, ways: Sequence[Draft], findings: Findings) -> Sequence[str]:
+    """Where the branches out of a node stand. Out of nodes that choose none, handles and labels are decoration."""
+    kind = node.fields.get("type")
+    if kind == "decision":
+        return _BY_HANDLE
+    return _places_of_decisions(node, ways, findings) if kind == "review" else _USUAL
+
+
+def _places_of_decisions(node: Draft, ways: Sequence[Draft], findings: Findings) -> Sequence[str]:
+    """Handles and labels say what a person may decide where one of them is a decision that the review has anyway: the
+    usual two, and the one that it takes by itself in the end. Else all of its ways are taken, whatever is decided.
+    """
+    ways = [edge for edge in ways if not _is_for_errors(edge.fields)]
+    if not ways[1:]:
+        return _USUAL
+    for edge in ways:
+        _read_decisions(edge.fields)
+    known = [each for each in (APPROVE, REJECT, node.fields.get("on_timeout")) if not blank(each)]
+    for place, places in (("sourceHandle", _BY_HANDLE), ("label", _BY_LABEL)):
+        if any(same(edge.fields.get(place), each) for edge in ways for each in known):
+            return places
+    for edge in ways:
+        _warn_of_no_decision(edge, findings)
+    return _USUAL
+
+
+def _is_for_errors(edge: dict[str, Any]) -> bool:
+    return any(_word(_at(edge, place)) == _ERROR for place in ("condition", "sourceHandle", "data/condition"))
+
+
+def _read_decisions(edge: dict[str, Any]) -> None:
+    """The usual two in any case. A handle that says where it is says nothing else."""
+    for place in ("sourceHandle", "label"):
+        word = _word(edge.get(place))
+        if word in (APPROVE, REJECT):
+            edge[place] = word
+    if _word(edge.get("sourceHandle")) in _SIDES:
+        edge["sourceHandle"] = None
+
+
+def _warn_of_no_decision(edge: Draft, findings: Findings) -> None:
+    if any(not blank(_at(edge.fields, place)) for place in _USUAL) or _names_branch(edge.fields):
+        return
+    for place in ("label", "sourceHandle"):
+        if not blank(written := edge.fields.get(place)):
+            detail = f"read as decoration: all ways out are taken, as none is for {APPROVE!r} or {REJECT!r}"
+            findings.warn(edge.where(place), f"{quoted(written)} is {detail}")
+            return
 
 
 def _read_node(node: Draft, findings: Findings) -> None:
@@ -120,7 +184,7 @@ def _word(written: object) -> str:
     return written.strip().lower() if isinstance(written, str) else ""
 
 
-def _read_edge(edge: Draft, deciders: Container[str], findings: Findings) -> None:
+def _read_edge(edge: Draft, places: Sequence[str], findings: Findings) -> None:
     written = edge.fields
     edge.fields = {}
     for name, foreign in _ENDS:
@@ -130,24 +194,19 @@ def _read_edge(edge: Draft, deciders: Container[str], findings: Findings) -> Non
             edge.fields[name] = written[found]
         if found == name and foreign in written and not same(written[name], written[foreign]):
             findings.warn(edge.where(foreign), f"not carried over: the edge has its own {quoted(name)}")
-    source = edge.fields.get("from")
-    decides = isinstance(source, str) and source in deciders
-    for place, value in _branches(written, decides):
-        if not blank(value):
+    for place in _BY_HANDLE if _names_branch(written, places) else places:
+        if not blank(value := _at(written, place)):
             edge.set("condition", value, f"{edge.at}/{place}")
             break
 
 
-def _branches(written: dict[str, Any], decides: bool) -> Iterator[tuple[str, object]]:
-    """Where the branch of an edge may stand. Out of nodes that choose none, handles and labels are decoration, but for
-    a handle that names a branch: dropping it would change what runs, so the validator has to see it.
-    """
-    data = written.get("data")
-    handle = written.get("sourceHandle")
-    yield "condition", written.get("condition")
-    if decides or _word(handle) in _BRANCHES:
-        yield "sourceHandle", handle
-    if isinstance(data, dict):
-        yield "data/condition", data.get("condition")
-    if decides:
-        yield "label", written.get("label")
+def _names_branch(edge: dict[str, Any], places: Sequence[str] = _USUAL) -> bool:
+    """A handle that says so anywhere: dropping it would change what runs, so the validator has to see it."""
+    return _word(edge.get("sourceHandle")) in (_BRANCHES if places == _USUAL else (_ERROR,))
+
+
+def _at(edge: dict[str, Any], place: str) -> object:
+    if place != "data/condition":
+        return edge.get(place)
+    data = edge.get("data")
+    return data.get("condition") if isinstance(data, dict) else None

@@ -237,6 +237,42 @@ def test_the_ways_out_of_a_review_are_the_decisions_that_a_person_has() -> None:
     assert edge_out_of("review", sourceHandle="right", label="then") == {"from": "a", "to": "b"}
 
 
+def ways_out_of_a_review(*fields: dict[str, str], **data: object) -> tuple[list[object], list[str]]:
+    """The conditions of its edges, and the pointers of the warnings."""
+    edges = [{"source": "ask", "target": f"n{place}", **each} for place, each in enumerate(fields)]
+    read = read_definition({"nodes": [{"id": "ask", "type": "review", "data": data}], "edges": edges})
+    conditions = [edge.get("condition") for edge in read.graph["edges"]]
+    return conditions, [warning.pointer for warning in read.warnings]
+
+
+def test_labels_that_name_no_decision_of_a_review_leave_all_its_ways_open_with_a_warning() -> None:
+    assert ways_out_of_a_review({"label": "mail"}, {"label": "log"}) == (
+        [None, None],
+        ["/edges/0/label", "/edges/1/label"],
+    )
+    assert ways_out_of_a_review({"sourceHandle": "right"}, {"sourceHandle": "bottom"}) == ([None, None], [])
+
+
+def test_a_way_for_errors_beside_another_makes_that_no_decision() -> None:
+    assert ways_out_of_a_review({"label": "reject"}, {"sourceHandle": "error"}) == ([None, "error"], [])
+
+
+def test_the_decision_of_a_review_stands_at_the_label_where_its_handle_says_a_side() -> None:
+    edges = (
+        {"sourceHandle": "right", "label": "Approve"},
+        {"sourceHandle": "bottom", "label": "later"},
+        {"sourceHandle": "error", "label": "it broke"},
+    )
+
+    assert ways_out_of_a_review(*edges) == (["approve", "later", "error"], [])
+
+
+def test_a_review_that_names_a_decision_of_its_own_has_it_at_its_ways() -> None:
+    edges = ({"label": "publish"}, {"label": "discard"})
+
+    assert ways_out_of_a_review(*edges, on_timeout="discard") == (["publish", "discard"], [])
+
+
 def test_the_way_out_for_errors_is_never_decoration() -> None:
     assert edge_out_of("action", sourceHandle="error")["condition"] == "error"
 
