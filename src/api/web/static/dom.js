@@ -105,9 +105,14 @@ export function lasting(columns) {
   return { element, show };
 }
 
+const LONGEST_PRESS = 2000; // milliseconds
 let press = Promise.resolve();
-document.addEventListener("pointerdown", () => {
-  press = new Promise((resolve) => { for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(resolve), { once: true }); });
+document.addEventListener("pointerdown", (event) => {
+  if (!event.target.closest("a, button")) return; // whoever opens a list to choose from does not let go here
+  press = new Promise((resolve) => {
+    for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(resolve), { once: true });
+    setTimeout(resolve, LONGEST_PRESS);
+  });
 });
 // When nobody is in the middle of a press: what moves from under the pointer before it is let go would not be pressed.
 export const atRest = () => press;
