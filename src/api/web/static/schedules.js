@@ -8,29 +8,27 @@ const QUIET = 350; // milliseconds without a key before the server is asked
 const SKIPS = { overlap: "an earlier run had not ended", missed: "nobody saw the time", too_many: "too many runs waited", refused: "it was refused" };
 
 export async function schedules() {
-  const [workflows, { schedules: first, total }] = await Promise.all([all("/workflows", "workflows", 500), page()]);
+  const [workflows, first] = await Promise.all([all("/workflows", "workflows", 500), page()]);
   const count = h("span", { class: "hint" });
   const area = h("div", { class: "stack" });
   const editor = h("div");
   const add = h("button", { type: "button", class: "main", onclick: () => edit(null) }, "New schedule");
 
-  function draw(found, inAll) {
-    count.textContent = `${inAll.toLocaleString()} in all`;
+  function draw({ schedules: found, total }) {
+    count.textContent = `${total.toLocaleString()} in all`;
     replace(area, found.length ? found.map((each) => card(each, { edit, again })) : h("section", { class: "panel" }, empty("Nothing runs by the clock yet.", workflows.length ? "Make a schedule." : "Save a workflow first.")));
   }
-  const load = inTurn(async () => {
-    const found = await page();
-    draw(found.schedules, found.total);
-  });
-  const again = () => load().catch((error) => toast(error.message)); // what was done is done, whether the list comes or not
+  const load = inTurn(page);
+  const again = () => load().then(draw).catch((error) => toast(error.message)); // what was done is done, whether the list comes or not
   function edit(schedule) {
     const close = (focus = true) => { replace(editor); if (focus) add.focus(); };
     replace(editor, editing(schedule, workflows, { close, again }));
     editor.querySelector("select, input")?.focus();
   }
-  draw(first, total);
+  draw(first);
   add.disabled = !workflows.length;
-  const stop = onNews(() => { if (area.contains(document.activeElement)) return undefined; return load().catch(() => {}); }); // whoever is at a button there keeps it
+  const isFree = () => !area.contains(document.activeElement); // whoever is at a button there keeps it
+  const stop = onNews(async () => { if (isFree()) await load().then((found) => { if (isFree()) draw(found); }, () => {}); });
   return { leave: stop, content: [h("div", { class: "head" }, h("h1", { class: "grow" }, "Schedules"), count, add), editor, area] };
 }
 
