@@ -120,12 +120,13 @@ def _parsed(raw: bytes) -> Message:
 
 
 def _parts(message: Message) -> list[Message]:
-    """Without the headers that would take minutes to read."""
+    """Without the headers that would take minutes to read for what is in them."""
     none: list[Message] = []
     parts = _read(lambda: [part for part in message.walk() if not part.is_multipart()], none)
     for part in parts:
         for name in {name for name, value in part.raw_items() if len(str(value)) > MAX_HEADER}:
-            del part[name]
+            if name.lower().startswith("content-"):
+                del part[name]
     return parts
 
 
@@ -138,7 +139,7 @@ def _read(read: Callable[[], Found], otherwise: Found) -> Found:
 
 
 def _header(message: Message, name: str) -> str:
-    raw = next((str(value) for each, value in message.raw_items() if each.lower() == name), "")
+    raw = next(("".join(str(value).splitlines()) for each, value in message.raw_items() if each.lower() == name), "")
     text = raw if len(raw) > MAX_HEADER else _read(lambda: str(message[name] or ""), "")
     return plain_text(text, max_length=MAX_TEXT)
 

@@ -247,6 +247,16 @@ def test_the_oldest_come_first_and_no_more_than_the_limit(server: MailServer) ->
     assert [(mail["subject"], mail["text"]) for mail in mails] == [("0", ""), ("1", "")]
 
 
+def test_a_mail_to_very_many_names_them_all(server: MailServer) -> None:
+    everybody = [f"Somebody With A Name <number{number}@example.com>" for number in range(300)]
+    server.box.receive(b"To: " + ",\r\n ".join(everybody).encode() + b"\r\nSubject: all\r\n\r\nhi")
+
+    [mail] = succeeded(fetching(server), outside=reaching(server)).output["node"]
+
+    assert mail["to"] == ", ".join(everybody)
+    assert (mail["subject"], mail["text"]) == ("all", "hi")
+
+
 def test_more_mail_than_is_taken_is_refused(server: MailServer) -> None:
     server.box.receive(b"Subject: x\r\n\r\n" + b"x" * 5000)
 
