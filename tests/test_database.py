@@ -173,6 +173,15 @@ def test_sqlite_is_durable_and_keeps_its_promises_about_references(on_sqlite: Da
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "auto_vacuum": 2}
 
 
+def test_a_file_that_a_server_makes_can_shrink(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/new.db"
+    with closing(Database(url)) as database:
+        prepare(database)
+
+        with database.read() as connection:
+            assert connection.exec_driver_sql("PRAGMA auto_vacuum").scalar() == 2
+
+
 def test_a_row_cannot_refer_to_what_is_not_there(database: Database) -> None:
     with pytest.raises(IntegrityError), database.write() as connection:
         connection.execute(

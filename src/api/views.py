@@ -20,6 +20,8 @@ from src.runtime.workflows import Definition
 View = dict[str, Any]
 MAX_TIMED_NODES = 50
 """Proxies bound the size of headers: Railway 32 KB in all."""
+OF_A_PICTURE = ("id", "type", "label", "position")
+"""Fields of a node."""
 
 
 def workflow_view(row: Row[Any], *, with_graph: bool = True) -> View:
@@ -84,6 +86,12 @@ def graph_view(row: Row[Any], definition: Definition) -> View:
         "inside": holders(row.subgraph or ""),
         "graph_definition": definition,
     }
+
+
+def outline(definition: Definition) -> Definition:
+    """What a picture of the graph needs, without what its nodes do."""
+    nodes = [{name: node[name] for name in OF_A_PICTURE if name in node} for node in definition["nodes"]]
+    return {"nodes": nodes, "edges": definition["edges"]}
 
 
 def schedule_view(found: Schedule) -> View:

@@ -53,7 +53,14 @@ BY_ID = Lookup(WHOLE.where(Execution.id == bindparam("which")))
 BY_TASK = Lookup(WHOLE.where(Execution.task_id == bindparam("which")))
 STATUS = Lookup(select(Execution.status).where(Execution.id == bindparam("which")))
 RUNS: "Select[*tuple[Any, ...]]" = (
-    select(Execution.id, Execution.workflow_id, Execution.workflow_version, Execution.subgraph, Workflow.name)
+    select(
+        Execution.id,
+        Execution.workflow_id,
+        Execution.workflow_version,
+        Execution.subgraph,
+        Workflow.name,
+        Workflow.client_id.label("owner_id"),
+    )
     .join(Workflow, Workflow.id == Execution.workflow_id)
     .where(Execution.id == bindparam("which"))
 )

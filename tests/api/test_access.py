@@ -348,7 +348,7 @@ def test_a_warning_tells_a_client_nothing_of_another(shared: TestClient) -> None
 
 
 def test_a_clients_key_sees_and_runs_what_is_its_clients(shared: TestClient) -> None:
-    foreign_things(shared)
+    things = foreign_things(shared)
     acme = bearer(make_key(shared, "read", "run", "write", client_slug="acme"))
     code = action("context['seen'] = context['client_slug']")
 
@@ -358,7 +358,10 @@ def test_a_clients_key_sees_and_runs_what_is_its_clients(shared: TestClient) -> 
     assert run["result"] == {"seen": "acme"}
     assert [each["name"] for each in shared.get("/workflows", headers=acme).json()["workflows"]] == ["of acme"]
     assert [each["id"] for each in shared.get("/executions", headers=acme).json()["executions"]] == [run["id"]]
-    assert shared.get("/executions?client_id=4711", headers=acme).json()["executions"] == []
+    bolt_id = shared.get("/clients/bolt", headers=bearer(FIRST_KEY)).json()["id"]
+    for asked in (f"client_id={bolt_id}", f"workflow_id={things['workflow_id']}", "created_from=2020-01-01T00:00:00Z"):
+        found = shared.get(f"/executions?{asked}", headers=acme).json()["executions"]
+        assert [each["id"] for each in found if each["id"] != run["id"]] == []
     assert shared.get("/reviews", headers=acme).json()["total"] == 0
     assert shared.get(f"/executions/{run['id']}/chain", headers=acme).status_code == 200
     assert shared.get("/clients/acme/credentials", headers=acme).json()["total"] == 1
@@ -366,6 +369,28 @@ def test_a_clients_key_sees_and_runs_what_is_its_clients(shared: TestClient) -> 
     for slug in ("bolt", "nobody"):
         order = {"client_slug": slug}
         assert shared.post(f"/workflows/{workflow['id']}/execute", json=order, headers=acme).status_code == 404
+
+
+def test_a_clients_key_sees_the_shape_of_an_operators_workflow_that_it_calls_and_no_more(shared: TestClient) -> None:
+    first = bearer(FIRST_KEY)
+    foreign_things(shared)
+    acme = bearer(make_key(shared, "read", "run", "write", client_slug="acme"))
+    common = shared.post("/workflows", json=line(transform(x="known to the operator"), name="common"), headers=first)
+    call = {"id": "call", "type": "workflow", "workflow": common.json()["id"]}
+    workflow_id = shared.post("/workflows", json=line(call, name="caller"), headers=acme).json()["id"]
+    run = shared.post(f"/workflows/{workflow_id}/execute", headers=acme).json()
+    [child] = shared.get(f"/executions?parent_id={run['id']}", headers=acme).json()["executions"]
+
+    own, called, whole = (
+        shared.get(f"/executions/{each}/graph", headers=key).json()["graph_definition"]
+        for each, key in ((run["id"], acme), (child["id"], acme), (child["id"], first))
+    )
+
+    assert [node for node in own["nodes"] if node["id"] == "call"] == [call]
+    assert "known to the operator" in str(whole)
+    assert called == {
+        "nodes": [{"id": node["id"], "type": node["type"]} for node in whole["nodes"]], "edges": whole["edges"],
+    }  # fmt: skip
 
 
 def test_a_clients_workflow_calls_none_of_another_client(closed: TestClient) -> None:

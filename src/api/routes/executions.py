@@ -15,7 +15,16 @@ from src.api.requests import StrictRoute
 from src.api.running import until_final
 from src.api.schemas import PROBLEMS, Chain, EventList, Execution, ExecutionGraph, ExecutionList, Explanation, Task
 from src.api.search import Search
-from src.api.views import choice_view, entry_view, event_view, execution_view, graph_view, summary_view, task_view
+from src.api.views import (
+    choice_view,
+    entry_view,
+    event_view,
+    execution_view,
+    graph_view,
+    outline,
+    summary_view,
+    task_view,
+)  # fmt: skip
 from src.core.status import Status
 from src.runtime.executions import Entry
 
@@ -43,11 +52,14 @@ async def get_execution(execution_id: Id, nova: Installed, wait: Wait = 0.0) -> 
 
 
 @router.get("/executions/{execution_id}/graph", responses={200: {"model": ExecutionGraph}, **PROBLEMS})
-def get_graph(execution_id: Id, nova: Installed) -> Response:
+def get_graph(execution_id: Id, nova: Installed, who: Who) -> Response:
     """The graph that an execution runs: of its version, also of a workflow that is archived; of an item of a `map` the
-    one inside that node.
+    one inside that node. A key of a client sees of others' workflows what a picture needs, and nothing of what the
+    nodes do.
     """
-    return JSONResponse(graph_view(*nova.executions.definition(execution_id)))
+    row, definition = nova.executions.definition(execution_id)
+    is_theirs = who.client_id is not None and row.owner_id != who.client_id
+    return JSONResponse(graph_view(row, outline(definition) if is_theirs else definition))
 
 
 @router.get("/executions/{execution_id}/explain", responses={200: {"model": Explanation}, **PROBLEMS})
