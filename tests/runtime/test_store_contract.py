@@ -19,8 +19,9 @@ from src.core.store import Store
 from src.runtime.leases import recover
 from tests.builders import graph_of
 from tests.fakes import MemoryStore
-from tests.runtime.building import HANDED_OFF, Parts, attempt, claimed, completed, expire, rows
+from tests.runtime.building import HANDED_OFF, Parts, attempt, change, claimed, completed, expire, rows
 
+APPROVAL: Context = {"decision": "approve", "comment": None, "output": None, "actor": None}
 Written = tuple[str, int, int]
 """node_id, attempt, lease_token"""
 
@@ -40,6 +41,9 @@ class Bench(Protocol):
     def expire(self, execution_id: int) -> None: ...
 
     def recover(self) -> list[int]: ...
+
+    def approve(self, execution_id: int, node_id: str) -> None:
+        """A person's answer to its last attempt."""
 
     def rows(self, execution_id: int) -> list[Written]:
         """The attempts in the order they were written."""
@@ -65,6 +69,9 @@ class MemoryBench:
 
     def recover(self) -> list[int]:
         return self.store.recover()
+
+    def approve(self, execution_id: int, node_id: str) -> None:
+        self.store.answer(execution_id, node_id, APPROVAL)
 
     def rows(self, execution_id: int) -> list[Written]:
         return [(row.node_id, row.attempt, row.lease_token) for row in self.store.history(execution_id).rows]
@@ -94,6 +101,14 @@ class SqlBench:
 
     def recover(self) -> list[int]:
         return recover(self._parts.database)
+
+    def approve(self, execution_id: int, node_id: str) -> None:
+        answer = (
+            "INSERT INTO reviews (execution_id, node_id, attempt, decision, decided_at) SELECT execution_id, node_id, "
+            "max(attempt), 'approve', max(timestamp) FROM chain_of_work WHERE execution_id = :id AND node_id = :node "
+            "GROUP BY execution_id, node_id"
+        )
+        change(self._parts.database, answer, id=execution_id, node=node_id)
 
     def rows(self, execution_id: int) -> list[Written]:
         query = "SELECT node_id, attempt, lease_token FROM chain_of_work WHERE execution_id = :id ORDER BY id"
@@ -577,3 +592,29 @@ def test_the_same_attempt_cannot_be_kept_twice(sql_bench: SqlBench) -> None:
         sql_bench.store.checkpoint(claim, [attempt("b"), attempt("a")])
 
     assert sql_bench.rows(execution_id) == [("a", 1, 1)]
+
+
+# Answers.
+
+
+def test_an_answer_is_heard_by_who_drives_the_run_and_by_who_claims_it_next(bench: Bench) -> None:
+    claim = claimed(bench.store.claim(bench.create()))
+    bench.store.checkpoint(claim, [attempt("ask", outcome=Waiting(WaitFor.REVIEW))])
+    before = bench.store.answers(claim)
+
+    bench.approve(claim.execution_id, "ask")
+
+    heard = bench.store.answers(claim)
+    bench.store.release(claim, HANDED_OFF)
+    assert (before, heard) == ({}, {"ask": APPROVAL})
+    assert claimed(bench.store.claim(claim.execution_id)).answers == heard
+
+
+def test_an_answer_to_an_earlier_attempt_answers_no_later_one(bench: Bench) -> None:
+    claim = claimed(bench.store.claim(bench.create()))
+    bench.store.checkpoint(claim, [attempt("ask", outcome=Waiting(WaitFor.REVIEW))])
+    bench.approve(claim.execution_id, "ask")
+
+    bench.store.checkpoint(claim, [attempt("ask", outcome=Waiting(WaitFor.REVIEW), number=2)])
+
+    assert bench.store.answers(claim) == {}
