@@ -37,6 +37,8 @@ class RetryPolicy(BaseModel):
         return min(max(delay, error.retry_after_seconds or 0.0), LONGEST_SECONDS)
 
     def _longest(self, failures: int) -> float:
+        if not self.interval_seconds:
+            return 0.0
         try:
             grown = self.interval_seconds * self.backoff_rate ** (failures - 1)
         except OverflowError:

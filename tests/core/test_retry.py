@@ -60,6 +60,12 @@ def test_a_delay_that_outgrows_every_number_is_the_longest(rate: float) -> None:
     assert policy.delay_seconds(TRANSIENT, 99, middle) == 60
 
 
+def test_no_interval_is_none_at_any_rate() -> None:
+    policy = RetryPolicy(max_attempts=100, interval_seconds=0, backoff_rate=1e308, jitter="none")
+
+    assert [policy.delay_seconds(TRANSIENT, failures, middle) for failures in (1, 2, 99)] == [0, 0, 0]
+
+
 def test_no_delay_is_longer_than_a_year() -> None:
     policy = RetryPolicy(interval_seconds=1e308, max_delay_seconds=1e308, jitter="none")
 
