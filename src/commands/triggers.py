@@ -9,6 +9,7 @@ import click
 from src import terminal
 from src.commands.parts import opened
 from src.core.errors import NotReady
+from src.models.columns import is_id
 from src.nova import Nova
 from src.runtime.trigger_checks import record_check
 from src.settings import read_settings
@@ -70,6 +71,6 @@ def _print_queries() -> None:
 
 def _find(nova: Nova, workflow: str) -> Any:
     """By its id or its name."""
-    if workflow.isdecimal() and workflow.isascii() and len(workflow) < len(str(2**63)):
+    if is_id(workflow):
         return nova.workflows.find(int(workflow))
     return nova.workflows.find_by_name(workflow)

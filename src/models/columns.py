@@ -15,11 +15,18 @@ BIG = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows by itself only in a column of type INTEGER."""
 MAX_ID = 2**63 - 1
 """The greatest that it holds."""
+MAX_DIGITS = len(str(MAX_ID)) - 1
+"""Any number of so many is an id."""
 TRAVELLING = JSON()
 """What a run reads back: JSON as it was written. JSONB would give objects in another order of keys, and a resumed run
 would not see what the first one saw (docs/decisions/0004)."""
 DOCUMENT = JSON().with_variant(JSONB(), "postgresql")
 """JSON that is only looked at."""
+
+
+def is_id(text: str) -> bool:
+    """Whether it can be one of a row, as a path writes it. More digits may be a number that no database holds."""
+    return text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -16,11 +16,10 @@ from src.core.about import ids
 from src.core.outcome import Json
 from src.database import Database
 from src.models import AuditEvent, Execution
+from src.models.columns import is_id
 
 ANONYMOUS = "anonymous"
 RUN = "execution.run"
-MAX_DIGITS = 18
-"""Of an id."""
 Thing = Mapping[str, Json]
 
 
@@ -116,8 +115,7 @@ _SUBJECT = literal("execution/").concat(Execution.id.cast(AuditEvent.subject.typ
 
 def _id_in(subject: str) -> int:
     kind, _, number = subject.partition("/")
-    is_id = number.isdecimal() and number.isascii() and len(number) <= MAX_DIGITS
-    return int(number) if kind == "execution" and is_id else 0
+    return int(number) if kind == "execution" and is_id(number) else 0
 
 
 def _sha256(thing: Thing | None) -> str | None:

@@ -18,6 +18,7 @@ from sqlalchemy import insert, select, update
 from src.core.errors import Invalid, NotFound, Problem
 from src.database import Database
 from src.models import ApiKey, Client, Execution, Schedule, Workflow
+from src.models.columns import is_id
 from src.runtime.audit import ANONYMOUS, note
 
 PATTERN = re.compile(r"nova_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
@@ -25,8 +26,6 @@ ENVIRONMENT = "environment"
 """The public id of NOVA_API_KEY."""
 CACHE_SECONDS = 5.0
 """How long another process may go on taking a key that was revoked."""
-MAX_DIGITS = 18
-"""Of an id in a path: more may be a number that no database holds, and are no id."""
 USED_SECONDS = 60.0
 """How exactly `last_used_at` is kept."""
 logger = logging.getLogger(__name__)
@@ -240,7 +239,7 @@ class Keys:
 
 def _number(text: str) -> int:
     """The number as the route reads it: cut short, it would be another thing's. 0, which is nobody's, for no id."""
-    return int(text) if text.isdecimal() and len(text) <= MAX_DIGITS else 0
+    return int(text) if is_id(text) else 0
 
 
 def is_checked(parameter: str) -> bool:

@@ -13,11 +13,10 @@ from src.core.errors import NotFound
 from src.core.status import AttemptStatus, Status
 from src.database import Database
 from src.models import ChainOfWork, Execution, WorkflowVersion
+from src.models.columns import is_id
 
 MAX_ATTEMPTS = 500
 """In one look."""
-MAX_DIGITS = 19
-"""Of a BIGINT."""
 EXECUTION = "execution"
 NODE = "node"
 DONE = "done"
@@ -83,7 +82,7 @@ class Cursor:
     def read(cls, text: str | None) -> Self:
         """What is no cursor of ours is the beginning."""
         number, _, state = (text or "").partition("-")
-        if not (number.isascii() and number.isdecimal() and len(number) < MAX_DIGITS):
+        if not is_id(number):
             return cls()
         return cls(int(number), state)
 
