@@ -22,6 +22,7 @@ class Run {
     const { workflow, inside, graph_definition: definition } = graph;
     Object.assign(this, { found, workflow, inside, definition, id: found.id });
     this.starts = definition.nodes.some((node) => STARTERS.includes(node.type) || node.tools?.length);
+    this.told = {}; // of its state, since the rows were asked for
     this.children = { total: 0, completed: 0 }; // executions that it has started
     this.kinds = new Map(); // of the nodes of what has started it
     this.reruns = []; // the newest that were made from it
@@ -70,7 +71,7 @@ class Run {
   hear(name, data) {
     if (name === "execution") {
       const hasChanged = data.status !== this.found.status;
-      Object.assign(this.found, data);
+      this.tell(data);
       if (data.status !== "running") this.running.clear();
       if (hasChanged) this.soon();
     } else if (name === "node") {
@@ -81,6 +82,12 @@ class Run {
       this.running.set(data.node_id, data);
     } else this.load();
     this.later();
+  }
+
+  // What is told while the rows are read is newer than they are.
+  tell(data) {
+    Object.assign(this.found, data);
+    Object.assign(this.told, data);
   }
 
   // Many events share one drawing, and one reading of the rows.
@@ -96,8 +103,9 @@ class Run {
 
   async read() {
     const here = `/executions/${this.id}`;
+    this.told = {};
     const [found, chain, events] = await Promise.all([get(here), get(`${here}/chain`), get(`${here}/events`)]);
-    this.found = found;
+    this.found = { ...found, ...this.told };
     this.entries = chain.entries;
     this.events = events.events;
     for (const entry of chain.entries) this.attempts.set(`${entry.node_id} ${entry.attempt}`, entry);
@@ -238,7 +246,7 @@ class Run {
     try {
       const answer = await call("POST", `/executions/${this.id}/${name}`, name === "rerun" ? { from_node: this.chosen } : undefined, isNew ? { Prefer: "respond-async" } : {});
       if (answer.id !== this.id) { location.hash = `#/executions/${answer.id}`; return; }
-      Object.assign(this.found, answer);
+      this.tell(answer);
       this.headKey = null;
       this.soon();
     } catch (error) { toast(error.message); }
