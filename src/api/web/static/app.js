@@ -1,6 +1,6 @@
 // The frame: which view is shown, who is told of what happens, and the way in where keys are asked for.
 
-import { connect, get, onNews, post, whenSignedOut } from "./api.js";
+import { connect, get, inTurn, onNews, post, whenSignedOut } from "./api.js";
 import { compare } from "./compare.js";
 import { body, empty, h, panel, replace, toast } from "./dom.js";
 import { execution } from "./execution.js";
@@ -69,13 +69,13 @@ function signIn() {
 }
 
 const count = document.getElementById("review-count");
-async function countReviews() {
+const countReviews = inTurn(async () => {
   try {
     const { total } = await get("/reviews?limit=1");
     count.hidden = total === 0;
     replace(count, total, h("span", { class: "sr" }, " waiting"));
   } catch { count.hidden = true; }
-}
+});
 
 const live = document.getElementById("live");
 const STATES = { on: "live", lost: "reconnecting" };
