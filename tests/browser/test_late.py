@@ -36,9 +36,17 @@ def held(page: Page, address: str) -> Iterator[None]:
     page.route(place, take, times=1)
     yield
     page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
+    while not late:
+        page.wait_for_timeout(50)
     page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
+    while not late:
+        page.wait_for_timeout(50)
     page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
+    while not late:
+        page.wait_for_timeout(50)
     page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
+    while not late:
+        page.wait_for_timeout(50)
     route, answer = late[0]
     with page.expect_response(lambda response: response.request == route.request) as answered:
         route.fulfill(response=answer)
@@ -100,6 +108,7 @@ def test_a_notice_takes_nothing_from_who_reads_the_list(server: Server, visit: V
         with page.expect_request(re.compile(r"/executions\?parent_id")):
             start(server, save(server, line(transform(x=1), name="listed")))
     expect(rows).to_have_count(52)
+    assert page.evaluate("document.activeElement.matches('main .scroll')"), "the keyboard stays where it was"
 
     link = rows.nth(3).get_by_role("link").first
     link.focus()

@@ -74,8 +74,10 @@ export async function executions(query = "") {
     answered = mine;
     rows = page.executions;
     total.textContent = page.total < COUNTED ? `${page.total} in all` : `${COUNTED.toLocaleString()} or more`;
-    more.hidden = rows.length < limit;
     draw();
+    const isAll = rows.length < limit;
+    if (isAll && document.activeElement === more) list.element.focus(); // where the last press has led
+    more.hidden = isAll;
   }
   const show = () => load().catch((error) => { total.textContent = error.message; });
   function draw() {
