@@ -2,16 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
-from src.core.errors import NotFound
 from src.core.node import Callee, Node, Visit
 from src.core.outcome import Outcome
 from src.nodes.config import NodeConfig, NodeContext, Registered
 from src.outside.outside import Outside
 from src.sandbox.executor import CodeExecutor
-
-
-def _no_workflow(which: int | str) -> Callee:
-    raise NotFound("workflow", which)
 
 
 class InstalledWorkshop:
@@ -20,7 +15,7 @@ class InstalledWorkshop:
         sandbox: CodeExecutor,
         functions: Mapping[str, Registered],
         outside: Outside,
-        find_workflow: Callable[[int | str], Callee] = _no_workflow,
+        find_workflow: Callable[[int | str], Callee],
     ) -> None:
         self._sandbox = sandbox
         self._functions = functions

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from src.core.credentials import Credentials
-from src.core.errors import DefinitionError
-from src.core.node import Visit
+from src.core.errors import DefinitionError, NotFound
+from src.core.node import Callee, Visit
 from src.core.outcome import Failed, Outcome, Succeeded, Waiting
 from src.nodes import InstalledKinds
 from src.nodes.workshop import InstalledWorkshop
@@ -27,7 +27,11 @@ def kinds(functions: Functions | None = None) -> InstalledKinds:
 def workshop(
     functions: Functions | None = None, sandbox: CodeExecutor | None = None, outside: Outside | None = None
 ) -> InstalledWorkshop:
-    return InstalledWorkshop(sandbox or SubprocessExecutor(), functions or {}, outside or Outside())
+    return InstalledWorkshop(sandbox or SubprocessExecutor(), functions or {}, outside or Outside(), no_workflow)
+
+
+def no_workflow(which: int | str) -> Callee:
+    raise NotFound("workflow", which)
 
 
 def visit(
