@@ -351,14 +351,17 @@ def play(seed: int, executions: int, kind: type[Chaos] = Chaos, names: Collectio
         return chaos.run(executions, schedule(seed, executions / PER_SECOND, weights), seed)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--executions", type=int, default=1000)
     options.add_argument("--faults", nargs="+", choices=FAULTS | FAULTS_ALONE, default=[])
     options.add_argument("--database", choices=DATABASES, default="postgresql")
-    given = options.parse_args()
-    report = play(given.seed, given.executions, DATABASES[given.database], given.faults)
+    given = options.parse_args(arguments)
+    kind = DATABASES[given.database]
+    if strange := set(given.faults) - kind.faults.keys():
+        options.error(f"there is no {', '.join(sorted(strange))} on {given.database}: take {', '.join(kind.faults)}")
+    report = play(given.seed, given.executions, kind, given.faults)
     print(f"seed {given.seed}: {report}")
     return 0 if report.is_sound else 1
 

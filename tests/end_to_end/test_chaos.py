@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.end_to_end.chaos import FAULTS, ChaosAlone, play, schedule
+from tests.end_to_end.chaos import FAULTS, ChaosAlone, main, play, schedule
 
 EXECUTIONS = 120
 """About 35 s; the command does as many as it is told."""
@@ -32,3 +32,10 @@ def test_a_seed_is_a_schedule() -> None:
     assert schedule(1, 30, FAULTS) == schedule(1, 30, FAULTS)
     assert {fault.name for seed in range(5) for fault in schedule(seed, 30, FAULTS)} == set(FAULTS)
     assert schedule(1, 30, FAULTS) != schedule(2, 30, FAULTS)
+
+
+def test_a_fault_that_the_database_does_not_have_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--database", "sqlite", "--faults", "flush", "kill_web"])
+
+    assert "there is no flush on sqlite: take kill_web, freeze_web" in capsys.readouterr().err
