@@ -38,15 +38,6 @@ def held(page: Page, address: str) -> Iterator[None]:
     page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
     while not late:
         page.wait_for_timeout(50)
-    page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
-    while not late:
-        page.wait_for_timeout(50)
-    page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
-    while not late:
-        page.wait_for_timeout(50)
-    page.wait_for_timeout(500)  # by then whoever waits for nothing shows what is newer
-    while not late:
-        page.wait_for_timeout(50)
     route, answer = late[0]
     with page.expect_response(lambda response: response.request == route.request) as answered:
         route.fulfill(response=answer)
