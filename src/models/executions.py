@@ -17,7 +17,7 @@ def _one_for_each_key(name: str, *columns: str, client: str) -> Index:
 
 
 def _for_search(name: str, *columns: str, where: str) -> Index:
-    """What a list of executions is looked up in; see runtime/search.py."""
+    """What a list of executions is looked up in, or what has not ended. See runtime/search.py."""
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
@@ -30,12 +30,7 @@ class Execution(Base):
             ["workflow_id", "workflow_version"], ["workflow_versions.workflow_id", "workflow_versions.version"]
         ),
         Index("ix_executions_workflow_id", "workflow_id", "id"),
-        Index(
-            "ix_executions_unfinished",
-            "status",
-            sqlite_where=text("completed_at IS NULL"),
-            postgresql_where=text("completed_at IS NULL"),
-        ),
+        _for_search("ix_executions_status_unfinished", "status", "id", where="completed_at IS NULL"),
         _for_search("ix_executions_client_id", "client_id", "id", where="client_id IS NOT NULL"),
         _for_search("ix_executions_schedule_id", "schedule_id", "id", where="schedule_id IS NOT NULL"),
         _for_search(  # for the sweep, which must not read all that a schedule has ever started
@@ -43,7 +38,12 @@ class Execution(Base):
             "schedule_id",
             where="completed_at IS NULL AND schedule_id IS NOT NULL",
         ),
-        _for_search("ix_executions_not_completed", "status", "id", where=f"status <> '{Status.COMPLETED}'"),
+        _for_search(
+            "ix_executions_not_completed",
+            "status",
+            "id",
+            where=f"status <> '{Status.COMPLETED}' AND completed_at IS NOT NULL",
+        ),
         _for_search("ix_executions_top_level", "id", where="parent_id IS NULL"),
         Index("ix_executions_created_at", "created_at", "id"),
         Index(
@@ -75,11 +75,12 @@ class Execution(Base):
             sqlite_where=text("fire_at IS NOT NULL"),
             postgresql_where=text("fire_at IS NOT NULL"),
         ),
-        Index(
-            "ix_executions_parent_id",
+        _for_search(
+            "ix_executions_parent_id_unfinished",
             "parent_id",
-            sqlite_where=text("completed_at IS NULL"),
-            postgresql_where=text("completed_at IS NULL"),
+            "parent_node_id",
+            "parent_item",
+            where="completed_at IS NULL AND parent_id IS NOT NULL",
         ),
         _one_for_each_key("uq_executions_idempotency_key", "idempotency_key", client="NULL"),
         _one_for_each_key("uq_executions_client_id_idempotency_key", "client_id", "idempotency_key", client="NOT NULL"),

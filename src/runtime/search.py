@@ -57,15 +57,19 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         conditions.append(Execution.client_id == wanted.owner_id)
     if wanted.error_type is not None:
         conditions += [Execution.status == Status.FAILED, Execution.error["type"].as_string() == wanted.error_type]
-    if wanted.error_type is not None or wanted.status not in (None, Status.COMPLETED):
-        conditions.append(_NOT_COMPLETED)
+    if wanted.error_type is not None or wanted.status in (Status.FAILED, Status.STOPPED):
+        conditions += _NOT_COMPLETED
+    elif wanted.status is not None and not wanted.status.is_final:
+        conditions.append(Execution.completed_at.is_(None))
     if wanted.top_level:
         conditions.append(Execution.parent_id.is_(None))
     return conditions + _of_time(wanted)
 
 
-_NOT_COMPLETED = Execution.status != literal_column(f"'{Status.COMPLETED}'")
-"""As the index of all others says it: to the letter, or SQLite does not see that it has what is looked for."""
+_NOT_COMPLETED = (Execution.status != literal_column(f"'{Status.COMPLETED}'"), Execution.completed_at.is_not(None))
+"""As the index of all that ended otherwise says it: to the letter, or SQLite does not see that it has what is looked
+for.
+"""
 
 
 def _of_time(wanted: Filter) -> list[ColumnElement[bool]]:

@@ -76,6 +76,19 @@ def test_a_sweep_reads_what_has_not_ended(nova: Nova, bounded: NewExecution) -> 
     assert not any(OF_ALL.fullmatch(each) for each in by), by
 
 
+def test_a_child_that_ends_lets_the_next_one_start_by_what_has_not_ended(nova: Nova) -> None:
+    each = {"type": "map", "items": "[1, 2]", "graph": graph("start -> end"), "concurrency": 1, "on_error": "collect"}
+    workflow_id = nova.workflows.keep(Draft("map", graph("start -> each, each -> end", each=each)))
+    parent_id, _ = nova.dispatcher.run_inline(nova.executions.order(workflow_id, {}))
+    first, second = sorted(set(nova.executions.ids()) - {parent_id})
+
+    by = read_by(nova, lambda: nova.control.stop(first))
+
+    assert nova.executions.find(second).row.status == "queued"
+    assert "USING INDEX ix_executions_parent_id_unfinished (parent_id=? AND parent_node_id=?)" in by
+    assert not any(OF_ALL.fullmatch(one) for one in by), by
+
+
 def test_a_bound_that_is_changed_and_a_workflow_that_goes_on_read_what_has_not_ended(
     nova: Nova, bounded: NewExecution
 ) -> None:
