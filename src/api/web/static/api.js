@@ -9,6 +9,8 @@ export class Refused extends Error {
   }
 }
 
+const PATIENCE_MS = 30_000;  // of a question: what asks in turn must not wait for one answer for ever
+
 let onSignIn = () => {};
 export const whenSignedOut = (call) => { onSignIn = call; };
 
@@ -18,13 +20,14 @@ export async function call(method, path, content, headers = {}) {
     options.headers["Content-Type"] = "application/json";
     options.body = typeof content === "string" ? content : JSON.stringify(content);
   }
-  let answer;
+  if (method === "GET") options.signal = AbortSignal.timeout(PATIENCE_MS);
+  let answer, text;
   try {
     answer = await fetch(path, options);
+    text = await answer.text();
   } catch {
     throw new Refused(0, { detail: "The server does not answer." });
   }
-  const text = await answer.text();
   let value = null;
   try { value = text ? JSON.parse(text) : null; } catch { value = { detail: text.slice(0, 300) }; }
   if (answer.status === 401 && !(method === "POST" && path === "/sign-in")) onSignIn();
