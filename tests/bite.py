@@ -63,15 +63,15 @@ MUTATIONS = [
         "a checkpoint does not look at the token",
         CONTRACT,
         STATEMENTS,
-        'executions.id = r.execution_id AND {running} "',
+        'executions.id = r.execution_id AND {RUNNING} "',
         f'executions.id = r.execution_id AND {WITHOUT_TOKEN} "',
     ),
     mutation(
         "an end does not look at the token",
         CONTRACT,
         STATEMENTS,
-        "WHERE executions.id = r.id AND {running} {named",
-        f"WHERE executions.id = r.id AND {WITHOUT_TOKEN} {{named",
+        "WHERE executions.id = r.id AND {RUNNING} {sql",
+        f"WHERE executions.id = r.id AND {WITHOUT_TOKEN} {{sql",
     ),
     mutation(
         "neither looks whether the execution is running",
@@ -85,8 +85,8 @@ MUTATIONS = [
         "a claim does not raise the token",
         CONTRACT,
         STORE,
-        "lease_token=Execution.lease_token + 1,",
-        "lease_token=Execution.lease_token,",
+        '"lease_token": Execution.lease_token + 1,',
+        '"lease_token": Execution.lease_token,',
     ),
     mutation(
         "a claim takes what another holds",
@@ -99,7 +99,7 @@ MUTATIONS = [
         "nobody counts the rows that were written",
         CONTRACT,
         SESSION,
-        "if kept[key] != len(entry.attempts) or (entry.settlement and key not in settled):",
+        "if len(requested) != len(entry.attempts) or (entry.settlement and key not in settled):",
         "if entry.settlement and key not in settled:",
     ),
     mutation(
@@ -113,9 +113,9 @@ MUTATIONS = [
         "a run goes on after its lease is lost",
         LEASES,
         ENGINE,
-        "        self._store.checkpoint(run.claim, run.take_unsaved())\n",
-        "        try:\n            self._store.checkpoint(run.claim, run.take_unsaved())\n"
-        "        except LeaseLost:\n            pass\n",
+        "        if unsaved and self._store.checkpoint(run.claim, unsaved):\n            run.pause()\n",
+        "        try:\n            if unsaved and self._store.checkpoint(run.claim, unsaved):\n"
+        "                run.pause()\n        except LeaseLost:\n            pass\n",
     ),
     mutation(
         "a node that was cancelled with its lease fails its run",
@@ -154,16 +154,16 @@ MUTATIONS = [
     mutation(
         "nodes without effects leave no row",
         EXECUTIONS,
-        ENGINE,
-        "        self.unsaved.append(attempt)\n",
+        "src/core/run.py",
+        "        self._unsaved.append(attempt)\n",
         "        if not self.plan.graph.nodes[attempt.node_id].effect_free:\n"
-        "            self.unsaved.append(attempt)\n",
+        "            self._unsaved.append(attempt)\n",
     ),
     mutation(
         "a commit whose answer was lost is done again",
         LEDGER,
         SESSION,
-        "return connection.execute(query).scalar()",
+        "return None if execution_id is None else Written(execution_id)",
         "return None",
     ),
     mutation(
@@ -212,8 +212,8 @@ MUTATIONS = [
         "a value that looks like a mark is kept as it is",
         CONTRACT,
         "src/runtime/blobs.py",
-        "if not (_is_mark(value) or _may_be_big(value)):",
-        "if _is_mark(value) or not _may_be_big(value):",
+        "if len(text) < BIG_BYTES and not _is_mark(value):",
+        "if len(text) < BIG_BYTES:",
     ),
 ]
 
