@@ -299,7 +299,7 @@ AMOUNTS = [
         "at = ctypes.addressof(ctypes.c_char.from_buffer(page))\n"
         "start = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_ulong, *[ctypes.c_void_p] * 4)(at)\n"
         "for _ in range(3000): assert start(0x3D0F00, at + 4080, None, None, None) > 0\ntime.sleep(2)",
-        ends=("error", "memory"),
+        ends=("error", "memory", "crashed"),
     ),
     ending("output without end", "while True: print('x' * 10_000)", "output_limit"),
     ending("output without end, by descriptor", "import os\nwhile True: os.write(2, b'x' * 65_536)", "output_limit"),
