@@ -8,6 +8,7 @@ import inspect
 import os
 import re
 import sys
+from itertools import islice
 from opcode import opmap
 from types import CodeType
 
@@ -69,9 +70,11 @@ class Traces:
             self.are_left = True
 
     def _has_new_parts(self) -> bool:
-        """Of packages: once anybody has imported `a.b`, whoever imports `a` finds it there."""
+        """Of packages: once anybody has imported `a.b`, whoever imports `a` finds it there. No name that was there is
+        touched: its page would not be shared any more.
+        """
         before, self._loaded = self._loaded, len(self._modules)
-        newest = list(self._modules)[before:]
+        newest = islice(reversed(self._modules), max(0, self._loaded - before))
         return any("." in name and not name.startswith("encodings.") for name in newest)
 
 
