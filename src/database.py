@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from src.core.errors import NotReady
 from src.core.failpoint import failpoint
 
+PIECE = 1_000
+"""Ids in one statement: SQLite takes 32,766 at most, and there may be more of them."""
 PAUSE_SECONDS = 1.0
 """A connection that was not used for longer is asked whether it still is one."""
 OPENED_WITH = {
@@ -119,6 +121,10 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def pieces(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (ids[start : start + PIECE] for start in range(0, len(ids), PIECE))
 
 
 @contextmanager

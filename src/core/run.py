@@ -147,7 +147,7 @@ class Run:
 
     @property
     def _unanswered(self) -> list[Waiting]:
-        """What waits for others."""
+        """What waits for others who have not answered."""
         waits = self._asleep.items()
         return [wait for each, wait in waits if wait.reason in BY_OTHERS and each not in self.claim.answers]
 

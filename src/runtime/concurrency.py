@@ -1,17 +1,16 @@
 """How many executions of a workflow, or for a client, run at once, where that is bounded: the others wait, in order."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import aliased
 
 from src.core.status import Status
+from src.database import pieces
 from src.models import Client, Execution, Workflow
 from src.models.columns import moment
 
-PIECE = 1_000
-"""Ids in one statement: SQLite takes 32,766 at most, and a family may have more."""
 MOMENT_SECONDS = 2.0
 """How long whoever was told that there is room may take to start, before the same is told again."""
 
@@ -75,10 +74,6 @@ def next_in_line(connection: Connection, places: Collection[Freed], *, most: int
         which = {"execution": each.execution, "places": min(each.places, most)}
         found.update(connection.execute(each.first_in_line, which).scalars())
     return found
-
-
-def pieces(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (ids[start : start + PIECE] for start in range(0, len(ids), PIECE))
 
 
 _THIS = aliased(Execution)

@@ -1,6 +1,6 @@
 """Rows of an earlier execution in a new one: of nodes that need not run again, and of what its children have done."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from src.core.status import AttemptStatus, Status
+from src.database import pieces
 from src.models import Base, ChainOfWork, Execution
 from src.models.columns import new_uuid
 from src.runtime.audit import asked
@@ -38,8 +39,6 @@ BY_ITEM = ("map", "workflow")
 """Kinds that start the same children again, in the same places, where they see the same context."""
 
 
-PIECE = 1000
-"""Ids that a statement names."""
 Legacy = Sequence[Mapping[int, Sequence[int]]]
 """What of an execution stands in a new one, by level: itself, those of its children that have not completed and go on,
 those of theirs, and so on. Of each, by its id, the ids of the attempts that stand.
@@ -53,7 +52,7 @@ def take_over(connection: Connection, legacy: Legacy, execution_id: int) -> None
     head, *below = legacy
     _take_over_attempts(connection, head, execution_id)
     for level in below:
-        for ids in pieces(level):
+        for ids in pieces(list(level)):
             _go_on(connection, ids, execution_id)
         _take_over_attempts(connection, level, execution_id)
 
@@ -71,12 +70,6 @@ def take_over_completed(connection: Connection, execution_id: int) -> None:
     attempts = _as_first_attempts(new.id).join(new, new.origin_id == ChainOfWork.execution_id)
     its = (new.parent_id.in_(_unfinished(execution_id)), new.status == Status.COMPLETED)
     _copy(connection, ChainOfWork, attempts.where(*its, ChainOfWork.status.in_(SETTLED)))
-
-
-def pieces(ids: Collection[int]) -> Iterator[list[int]]:
-    listed = list(ids)
-    for start in range(0, len(listed), PIECE):
-        yield listed[start : start + PIECE]
 
 
 def _take_over_attempts(connection: Connection, level: Mapping[int, Sequence[int]], execution_id: int) -> None:

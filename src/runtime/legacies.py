@@ -1,4 +1,7 @@
-"""What of an earlier execution stands in a new one: of itself, and, where it is retried, of what it had started."""
+"""What of an earlier execution stands in a new one: of itself, and, where it is retried, of what it had started.
+
+Here it is found; its rows are written by `inheritance.py`.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,9 +14,9 @@ from src.core.errors import NotFound
 from src.core.graph import Graph
 from src.core.rerun import Ended, taken_over
 from src.core.status import AttemptStatus, Status
-from src.database import Database
+from src.database import Database, pieces
 from src.models import ChainOfWork, Execution
-from src.runtime.inheritance import BY_ITEM, SETTLED, Legacy, pieces
+from src.runtime.inheritance import BY_ITEM, SETTLED, Legacy
 from src.runtime.rows import outcome_of
 from src.runtime.workflows import Workflows
 
@@ -70,7 +73,9 @@ class Legacies:
         query = select(*_CHILD).where(ended, _HAS_DONE).order_by(Execution.id)
         with self.database.read() as connection:
             found = [
-                row for ids in pieces(parents) for row in connection.execute(query.where(Execution.parent_id.in_(ids)))
+                row
+                for ids in pieces(list(parents))
+                for row in connection.execute(query.where(Execution.parent_id.in_(ids)))
             ]
         again = [row for row in found if parents[row.parent_id].starts_again(row.parent_node_id)]
         newest = {each: self._newest(each) for each in {row.workflow_id for row in again if row.subgraph is None}}

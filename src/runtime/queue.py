@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import ColumnElement, case, func, or_, select, update
 
 from src.core.status import Status
-from src.database import Database
+from src.database import Database, pieces
 from src.models import Execution
 from src.models.columns import moment, seconds_since
-from src.runtime.concurrency import freed, next_in_line, pieces
+from src.runtime.concurrency import freed, next_in_line
 
 DEFAULT_QUEUE = "nova"
 """What workers call the queue of executions that name none."""

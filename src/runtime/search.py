@@ -1,4 +1,4 @@
-"""How executions are found: only by what has an index, so that no list goes through the table."""
+"""How executions are found, mostly by what has an index; docs/operations.md says what goes through the runs instead."""
 
 from dataclasses import dataclass
 from datetime import datetime
